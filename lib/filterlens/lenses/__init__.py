@@ -1,0 +1,1 @@
+"""The lenses: pure functions, tensors in, frozen results out."""
