@@ -1,0 +1,8 @@
+"""The linear part of any CNN: recorded (``trace``), as steps (``steps``), walked down or up (``walk``)."""
+
+from .steps import Patch, Rule
+from .trace import Trace, trace
+from .unpooling import MODES, unpool
+from .walk import walk
+
+__all__ = ["MODES", "Patch", "Rule", "Trace", "trace", "unpool", "walk"]

@@ -1,0 +1,124 @@
+"""Walk the recorded steps: from one unit of a layer down to its picture, or from the pixels up to every unit's picture.
+
+Both orders sum the same products. Down costs per kernel, and carries wide fields through every lower layer; up decodes
+each lower layer once and reuses its pictures. ``plan`` counts multiply-adds and memory of both from the geometry alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from . import steps
+from .steps import Patch, Rule
+from .trace import Trace
+
+Box = tuple[int, int, int, int]  # top, left, bottom, right (not included)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What either order costs; ``fields`` and ``banks`` give the extent of every tensor's pictures."""
+
+    fields: dict[int, Box]
+    banks: dict[int, tuple[int, int]]
+    flops_down: int
+    flops_up: int
+    bytes_down: int  # per kernel
+    bytes_up: int
+
+
+def _area(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _below(box: Box, step: steps.Step, rule: Rule) -> Box:
+    (py, px), (sy, sx), (ky, kx) = step.pace, step.start(rule), step.window(rule)
+    return box[0] * py + sy, box[1] * px + sx, (box[2] - 1) * py + sy + ky, (box[3] - 1) * px + sx + kx
+
+
+def plan(recorded: Trace, kernels: int, rule: Rule) -> Plan:
+    """Count both orders for ``kernels`` filters of the traced layer. Raises where the network has no linear part."""
+    item = recorded.dtype.itemsize
+    fields: dict[int, Box] = {recorded.target: (0, 0, 1, 1)}
+    for step in reversed(recorded.steps):
+        low = _below(fields[step.output], step, rule)
+        for node in step.inputs:
+            old = fields.get(node, low)
+            fields[node] = (min(old[0], low[0]), min(old[1], low[1]), max(old[2], low[2]), max(old[3], low[3]))
+    banks, strides = {0: (1, 1)}, {0: (1, 1)}
+    down = up = 0
+    held_down, held_up = [0], [0]
+    image = recorded.channels[0]
+    for step in recorded.steps:
+        (ky, kx), (sy, sx) = step.window(rule), strides[step.inputs[0]]
+        h, w = (max(banks[n][axis] for n in step.inputs) for axis in (0, 1))
+        banks[step.output] = (h + sy * (ky - 1), w + sx * (kx - 1))
+        strides[step.output] = (1, 1) if isinstance(step, steps.Flatten) else (sy * step.pace[0], sx * step.pace[1])
+        c, o = recorded.widths[step.inputs[0]], recorded.widths[step.output]
+        last = step.output == recorded.target
+        rows = kernels if last else o
+        weight = step.weight.numel() if isinstance(step, steps.Convolution) else o
+        taps = step.weight.shape[3] if isinstance(step, steps.Convolution) else kx
+        down += kernels * weight * _area(fields[step.output])
+        up += weight * rows * image * h * banks[step.output][1] // o
+        held_down.append(o * _area(fields[step.output]) + 2 * c * _area(fields[step.inputs[0]]))
+        held_up.append(image * ((1 + taps) * c * h * banks[step.output][1] + 2 * rows * banks[step.output][0] * banks[step.output][1]))
+    # tensors that wait for another branch lie beside the widest step
+    waiting = sum(recorded.widths[n] * _area(b) for n, b in fields.items()) // max(1, len(fields))
+    return Plan(fields, banks, down, up, item * (2 * max(held_down) + waiting), item * 2 * max(held_up))
+
+
+def one_hot(recorded: Trace, node: int, channels: list[int]) -> Patch:
+    """A field (k, c, 1, 1) that is one pixel of value 1, in channel ``channels[k]`` of a tensor."""
+    seed = torch.zeros(len(channels), recorded.widths[node], 1, 1, dtype=recorded.dtype, device=recorded.device)
+    seed[range(len(channels)), channels] = 1
+    return Patch(seed)
+
+
+def walk_down(recorded: Trace, node: int, field: Patch, rule: Rule, *, until: set[int] = frozenset(), keep: bool = False) -> dict[int, Patch]:
+    """Carry a field from a tensor downwards; returns it at the image (0) and at every tensor of ``until``, walked no further.
+
+    ``keep``: at every tensor on the way as well.
+    """
+    waiting, reached = {node: [field]}, {}
+    for step in reversed(recorded.steps):
+        if step.output not in waiting or step.output in until:
+            continue
+        patch = steps.added(waiting.pop(step.output))
+        if keep:
+            reached[step.output] = patch
+        for below, part in zip(step.inputs, step.down(patch, rule), strict=True):
+            waiting.setdefault(below, []).append(part)
+    return reached | {below: steps.added(parts) for below, parts in waiting.items()}
+
+
+def walk_up(recorded: Trace, kernels: list[int], rule: Rule) -> Patch:
+    """The pictures (k, i, h, w) of the chosen kernels; nearest unpooling only (interpolation depends on the patch's border)."""
+    eye = torch.eye(recorded.channels[0], dtype=recorded.dtype, device=recorded.device)
+    banks = {0: Patch(eye[:, :, None, None])}
+    last_use = {node: step.output for step in recorded.steps for node in step.inputs}
+    chosen: list[int] | slice = kernels
+    for step in recorded.steps:
+        if step.output == recorded.target and isinstance(step, steps.Convolution) and step.groups == 1:
+            step, chosen = replace(step, weight=step.weight[kernels]), slice(None)  # noqa: PLW2901 - the chosen filters alone
+        banks[step.output] = step.up([banks[n] for n in step.inputs], rule)
+        for node in {n for n in step.inputs if last_use[n] == step.output}:
+            del banks[node]
+    bank = banks[recorded.target]
+    return replace(bank, values=bank.values[chosen])
+
+
+def walk(recorded: Trace, kernels: list[int], rule: Rule, *, max_bytes: int) -> Patch:
+    """The pictures of ``kernels``, by the cheaper order that fits in ``max_bytes`` of working memory."""
+    costs = plan(recorded, len(kernels), rule)
+    if rule.mode == "nearest" and costs.flops_up < costs.flops_down and costs.bytes_up <= max_bytes:
+        return walk_up(recorded, kernels, rule)
+    if costs.bytes_down > max_bytes:
+        raise ValueError(f"max_bytes: got {max_bytes:,}, but decoding one kernel needs about {costs.bytes_down:,} bytes of working memory")
+    size = max(1, max_bytes // costs.bytes_down)
+    seeds = [one_hot(recorded, recorded.target, kernels[i : i + size]) for i in range(0, len(kernels), size)]
+    parts = [walk_down(recorded, recorded.target, seed, rule)[0] for seed in seeds]
+    return replace(parts[0], values=torch.cat([p.values for p in parts]) if len(parts) > 1 else parts[0].values)
+
