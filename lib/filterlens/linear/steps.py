@@ -27,10 +27,14 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Rule:
-    """How maximum pools are undone: ``mode`` of interpolation; ``scale="sum"`` as if they averaged."""
+    """How maximum pools are undone: ``mode`` of interpolation; ``scale="sum"`` as if they averaged.
+
+    ``gain``: "refuse" networks that multiply by a factor computed from the image, or take that factor to be "one".
+    """
 
     mode: str = "nearest"
     scale: str = "none"
+    gain: str = "refuse"
 
     @property
     def averages(self) -> bool:
@@ -318,6 +322,16 @@ class Flatten(Step):
         if (h, w) != self.shape[1:]:
             here = self.name or "the network"
             raise ValueError(f"images: they give a map of {h} x {w} where '{here}' flattens {self.shape[1]} x {self.shape[2]}")
+        return 1, 1
+
+
+class Gain(Step):
+    """Channels multiplied by factors computed from the image (squeeze-excite): no fixed linear part, unless taken to be 1."""
+
+    def window(self, rule: Rule) -> Pair:
+        if rule.gain == "refuse":
+            why = "it multiplies by a factor that depends on the image (squeeze-excite, attention); gain='one' takes that factor to be 1"
+            raise ValueError(f"model: cannot decode through '{self.name or 'the network'}': {why}")
         return 1, 1
 
 

@@ -293,8 +293,12 @@ class _Recorder(TorchFunctionMode):
         self._sub(result, inputs, shapes, args[::-1], kwargs)
 
     def _mul(self, result, inputs, shapes, args, kwargs):
-        if len(inputs) > 1:
-            raise _NoLinearPart("a product of two tensors that both depend on the image (squeeze-excite, attention): an input-dependent gain")
+        if len(inputs) > 1:  # the gated tensor has the shape of the result, its factors fewer units
+            gated = [n for n in inputs if shapes[n] == result.shape]
+            if len(gated) != 1 or len(inputs) != 2:
+                raise _NoLinearPart("a product of two tensors that both depend on the image")
+            self.add(steps.Gain, gated, result)
+            return
         self._factor(result, inputs, shapes, next(v for v in args if self.known(v) is None), lambda f: f)
 
     def _div(self, result, inputs, shapes, args, kwargs):

@@ -55,7 +55,7 @@ def contributions(decoded: DecodedFilters, kernel: int, *, top: int = 8, depth: 
     checks.integer("top", top, 1)
     checks.integer("max_bytes", max_bytes, 1)
     depth = len(decoded.trace.steps) if depth is None else checks.integer("depth", depth, 0)
-    tree = _Tree(decoded.trace, Rule(decoded.unpool, decoded.scale), top, max_bytes)
+    tree = _Tree(decoded.trace, decoded.rule, top, max_bytes)
     with torch.no_grad():
         return tree.unit(decoded.trace.target, kernel, depth)
 

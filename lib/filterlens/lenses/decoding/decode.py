@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from ... import checks
 from ...linear import MODES, Rule, Trace, trace, walk
+from ...linear.steps import Gain
 from ...linear.trace import first_channels
 from ...linear.walk import one_hot, plan, walk_down
 
@@ -46,6 +48,7 @@ class DecodedFilters:
     stride: int
     offset: tuple[int, int]
     steps: tuple[DecodingStep, ...]
+    rule: Rule = field(repr=False)
     trace: Trace = field(repr=False)
 
 
@@ -70,6 +73,7 @@ def decode(
     unpool: str = "nearest",
     scale: str = "none",
     input_size: int | tuple[int, int] | None = None,
+    gain: str = "refuse",
     keep_steps: bool = False,
     max_bytes: int = 2**30,
 ) -> DecodedFilters:
@@ -83,6 +87,7 @@ def decode(
 
     ``kernels``: indices, default all. ``input_size``: image height and width the network is recorded at, which matters
     only where positions are fixed (a linear layer, global pooling); default: the network's own, else 224.
+    ``gain="one"`` takes factors that depend on the image (squeeze-excite) to be 1, with a warning.
     ``keep_steps`` keeps the field of every step. Peak memory: the result and at most ``max_bytes`` beside it.
 
     Raises ``TypeError``/``ValueError`` naming the argument: unknown layer, indices out of range, NaN weights, and
@@ -92,17 +97,21 @@ def decode(
     module = decodable(model, layer)
     checks.choice("unpool", unpool, MODES)
     checks.choice("scale", scale, SCALES)
+    checks.choice("gain", gain, ("refuse", "one"))
     checks.integer("max_bytes", max_bytes, 1)
     size = image_size(model, input_size)
     chosen = checks.indices("kernels", range(module.weight.shape[0]) if kernels is None else kernels, module.weight.shape[0])
     if not torch.isfinite(module.weight).all():
         raise ValueError(f"model: the weight of '{layer}' has NaN or infinite entries, expected finite numbers")
-    recorded, rule = trace(model, layer, size), Rule(unpool, scale)
+    recorded, rule = trace(model, layer, size), Rule(unpool, scale, gain)
+    gated = [step.name for step in recorded.steps if isinstance(step, Gain)]
+    if gated and gain == "one":
+        warnings.warn(f"decode: gains that depend on the image are taken to be 1 in {gated}", stacklevel=2)
     with torch.no_grad():
         patch = walk(recorded, chosen, rule, max_bytes=max_bytes)
         steps = _steps(recorded, chosen, rule, keep_steps)
     offset = (patch.top, patch.left)
-    return DecodedFilters(patch.values, layer, tuple(chosen), unpool, scale, recorded.stride, offset, steps, recorded)
+    return DecodedFilters(patch.values, layer, tuple(chosen), unpool, scale, recorded.stride, offset, steps, rule, recorded)
 
 
 def decodable(model: nn.Module, layer: str) -> nn.Module:
