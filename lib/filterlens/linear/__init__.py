@@ -1,6 +1,7 @@
 """The linear part of any CNN: recorded (``trace``), as steps (``steps``), walked down or up (``walk``)."""
 
-from .steps import Patch, Rule
+from .patches import Patch
+from .steps import Rule
 from .trace import Trace, trace
 from .unpooling import MODES, unpool
 from .walk import walk

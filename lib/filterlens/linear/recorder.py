@@ -160,7 +160,7 @@ class Recorder(TorchFunctionMode):
         if h % oh or w % ow:
             raise _NoLinearPart(f"adaptive pooling from {h} x {w} to {oh} x {ow}: windows of different sizes")
         window = (h // oh, w // ow)
-        self.add(kind, inputs, result, kernel=window, pace=window)
+        self.add(kind, inputs, result, kernel=window, pace=window, fixed=(h, w))
 
     def _adaptive_avg_pool2d(self, result, inputs, shapes, args, kwargs):
         self._adaptive(steps.AveragePool, result, inputs, shapes)
@@ -173,7 +173,8 @@ class Recorder(TorchFunctionMode):
         shape, dims = shapes[inputs[0]], a["dim"]
         if len(shape) != 4 or dims is None or {d % 4 for d in ([dims] if isinstance(dims, int) else dims)} != {2, 3}:
             raise _NoLinearPart("a mean over other axes than height and width")
-        self.add(steps.AveragePool, inputs, result, kernel=tuple(shape[2:]), pace=tuple(shape[2:]))
+        whole = tuple(shape[2:])
+        self.add(steps.AveragePool, inputs, result, kernel=whole, pace=whole, fixed=whole)
 
     def _add(self, result, inputs, shapes, args, kwargs):
         if len(inputs) == 1:  # a constant: a bias, which decoding drops (x + x is seen as two inputs)
@@ -260,8 +261,8 @@ class Recorder(TorchFunctionMode):
         if len(shape) != 4 or not all(isinstance(i, slice) for i in index) or index[0] != slice(None) or (index[1].step or 1) < 1:
             raise _NoLinearPart(f"indexing by {args[1]!r}")
         spans = [i.indices(n) for i, n in zip(index[2:], shape[2:], strict=True)]
-        starts, steps = tuple(s[0] for s in spans), tuple(s[2] for s in spans)
-        self.add(steps.Select, inputs, result, channels=index[1].indices(shape[1]), total=shape[1], first=starts, pace=steps)
+        first, pace = tuple(s[0] for s in spans), tuple(s[2] for s in spans)
+        self.add(steps.Select, inputs, result, channels=index[1].indices(shape[1]), total=shape[1], first=first, pace=pace)
 
     def _chunk(self, result, inputs, shapes, args, kwargs):
         a = _named("input size dim", args, {("size" if k in ("chunks", "split_size_or_sections", "split_size") else k): v for k, v in kwargs.items()}, dim=0)

@@ -20,9 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .patches import Pair, Patch, added, aligned, spread
 from .unpooling import unpool
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -42,63 +41,6 @@ class Rule:
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
-    """Values (a, b, h, w) whose corner lies at (top, left); ``stride``: image pixels per unit, kept on the way up."""
-
-    values: Tensor
-    top: int = 0
-    left: int = 0
-    stride: Pair = (1, 1)
-
-
-def aligned(patches: list[Patch]) -> list[Patch]:
-    """Pad patches with zeros to their common bounding box: branches may see windows of different sizes."""
-    if len({p.stride for p in patches}) > 1:
-        raise ValueError(f"model: branches of strides {[p.stride for p in patches]} meet, expected equal strides")
-    top, left = min(p.top for p in patches), min(p.left for p in patches)
-    bottom = max(p.top + p.values.shape[2] for p in patches)
-    right = max(p.left + p.values.shape[3] for p in patches)
-
-    def fill(p: Patch) -> Patch:
-        h, w = p.values.shape[2:]
-        sides = (p.left - left, right - p.left - w, p.top - top, bottom - p.top - h)
-        return replace(p, values=F.pad(p.values, sides) if any(sides) else p.values, top=top, left=left)
-
-    return [fill(p) for p in patches]
-
-
-def added(patches: list[Patch]) -> Patch:
-    """The sum of patches, aligned by position."""
-    box = aligned(patches)
-    values = box[0].values
-    for other in box[1:]:
-        values = values + other.values
-    return replace(box[0], values=values)
-
-
-def spread(values: Tensor, weight: Tensor, stride: Pair, groups: int = 1) -> Tensor:
-    """Substitute decoded pictures for the pixels of filters: out_o = sum_{c,u,v} W_{o,c,u,v} shift(bank_c, stride (u, v)).
-
-    values (c, i, h, w), weight (o, c / groups, kh, kw) -> (o, i, h + (kh - 1) sy, w + (kw - 1) sx). It equals
-    ``conv_transpose2d(weight, values, stride)``. Shifts along a row are laid side by side, so that each of the kh rows
-    is one matrix product of inner length c kw: long enough to run at full speed, and fewer operations than the product
-    over all c kh kw shifts, most of whose entries are zero. Working memory: kw copies of the bank and one output.
-    """
-    o, cg, kh, kw = weight.shape
-    c, i, h, w = values.shape
-    (sy, sx), width = stride, w + (kw - 1) * stride[1]
-    shifted = values.new_zeros(c, kw, i, h, width)
-    for v in range(kw):
-        shifted[:, v, :, :, v * sx : v * sx + w] = values
-    columns = shifted.reshape(groups, cg * kw, i * h * width)
-    rows = weight.reshape(groups, o // groups, cg, kh, kw).permute(3, 0, 1, 2, 4).reshape(kh, groups, o // groups, cg * kw)
-    out = values.new_zeros(o, i, h + (kh - 1) * sy, width)
-    for u in range(kh):
-        out[:, :, u * sy : u * sy + h] += torch.bmm(rows[u], columns).reshape(o, i, h, width)
-    return out
-
-
-@dataclass(frozen=True, eq=False)
 class Step:
     """One operation between tensors numbered ``inputs`` and ``output`` (0 is the image); by itself the identity."""
 
@@ -112,11 +54,20 @@ class Step:
     def kind(self) -> str:
         return type(self).__name__.lower()
 
+    @property
+    def lone(self) -> bool:
+        """Whether one unit is left, so that from here on no step leads to a neighbour."""
+        return False
+
     def start(self, rule: Rule) -> Pair:
         return 0, 0
 
     def window(self, rule: Rule) -> Pair:
         return 1, 1
+
+    def stride(self, below: Pair) -> Pair:
+        """Image pixels between neighbouring units, given those of the input."""
+        return (1, 1) if self.lone else (below[0] * self.pace[0], below[1] * self.pace[1])
 
     def pull(self, values: Tensor, rule: Rule) -> list[Tensor]:
         """Adjoint: the values of a field at the output -> at every input."""
@@ -135,8 +86,8 @@ class Step:
 
     def up(self, banks: list[Patch], rule: Rule) -> Patch:
         bank, (sy, sx) = self.join(banks), self.start(rule)
-        (iy, ix), (py, px) = bank.stride, self.pace
-        return Patch(self.push(bank, rule), bank.top + iy * sy, bank.left + ix * sx, (iy * py, ix * px))
+        iy, ix = bank.stride
+        return Patch(self.push(bank, rule), bank.top + iy * sy, bank.left + ix * sx, self.stride(bank.stride))
 
     def size(self, h: int, w: int) -> Pair:
         """Rows and columns of units for an input of h x w."""
@@ -198,6 +149,11 @@ class Pool(Step):
     kernel: Pair = (2, 2)
     padding: Pair = (0, 0)
     ceil: bool = False
+    fixed: Pair | None = None  # rows and columns of the map it was recorded on, where the windows follow from them
+
+    @property
+    def lone(self) -> bool:
+        return self.kernel == self.fixed
 
     def averages(self, rule: Rule) -> bool:
         return True
@@ -223,6 +179,8 @@ class Pool(Step):
         return spread(bank.values, bank.values.new_full((c, 1, ky, kx), gain), bank.stride, groups=c)
 
     def size(self, h: int, w: int) -> Pair:
+        if self.fixed not in (None, (h, w)):
+            raise ValueError(f"images: they give a map of {h} x {w} where '{self.name or 'the network'}' pools {self.fixed[0]} x {self.fixed[1]}")
         sizes = []
         for n, k, s, p in zip((h, w), self.kernel, self.pace, self.padding, strict=True):
             count = (n + 2 * p - k + (s - 1 if self.ceil else 0)) // s + 1
@@ -304,6 +262,10 @@ class Flatten(Step):
     """(n, c, h, w) -> (n, c h w): from here on positions are fixed, and there is one unit only."""
 
     shape: tuple[int, int, int] = (1, 1, 1)
+
+    @property
+    def lone(self) -> bool:
+        return True
 
     def window(self, rule: Rule) -> Pair:
         return self.shape[1:]

@@ -15,6 +15,7 @@ from torch import nn
 from . import steps
 from .recorder import Reached, Recorder
 
+
 @dataclass(frozen=True)
 class Trace:
     """The steps from the image (tensor 0) to the traced layer (tensor ``target``), in order of execution."""
@@ -37,7 +38,7 @@ class Trace:
         """Image pixels between two neighbouring units of the layer."""
         sy = sx = 1
         for step in self.path():
-            sy, sx = (1, 1) if isinstance(step, steps.Flatten) else (sy * step.pace[0], sx * step.pace[1])
+            sy, sx = step.stride((sy, sx))
         if sy != sx:
             raise ValueError(f"model: the layer steps over {sy} rows but {sx} columns of the image, expected equal strides")
         return sy

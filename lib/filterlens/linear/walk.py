@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from . import steps
-from .steps import Patch, Rule
+from .patches import Patch
+from .steps import Rule
 from .trace import Trace
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right (not included)
@@ -55,7 +56,7 @@ def plan(recorded: Trace, kernels: int, rule: Rule) -> Plan:
         (ky, kx), (sy, sx) = step.window(rule), strides[step.inputs[0]]
         h, w = (max(banks[n][axis] for n in step.inputs) for axis in (0, 1))
         banks[step.output] = (h + sy * (ky - 1), w + sx * (kx - 1))
-        strides[step.output] = (1, 1) if isinstance(step, steps.Flatten) else (sy * step.pace[0], sx * step.pace[1])
+        strides[step.output] = step.stride((sy, sx))
         c, o = recorded.widths[step.inputs[0]], recorded.widths[step.output]
         last = step.output == recorded.target
         rows = kernels if last else o
