@@ -44,7 +44,9 @@ def verify(path: Path, expected: str, origin: str) -> None:
     """Compare a file's SHA-256 with the known one; ``origin`` tells the reader where to get it again."""
     found = sha256(path)
     if found != expected:
-        raise CheckpointError(f"{path} is damaged or another file: sha256 {found[:16]}..., expected {expected[:16]}... Get it again: {origin}")
+        raise CheckpointError(
+            f"{path} is damaged or another file: sha256 is {found[:16]}..., expected {expected[:16]}... Get it again: {origin}"
+        )
 
 
 def save(path: str | Path, tensors: dict[str, Tensor], about: dict) -> Path:
@@ -89,7 +91,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             raise CheckpointError(f"{file} is missing: a checkpoint is a .safetensors file with a .json beside it")
     try:
         story = json.loads(side.read_text(encoding="utf-8"))
-        expected = story["sha256"]
+        expected = str(story["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{side} is damaged: expected a JSON object with the key 'sha256' ({error})") from error
     verify(path, expected, "git restore it, or train it again with the command in the .json beside it")

