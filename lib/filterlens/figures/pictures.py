@@ -1,0 +1,85 @@
+"""How every lens shows pictures: signed ones around zero, photographs as they are, many of them as one mosaic."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from .. import checks
+
+SIGNED = "RdBu_r"  # red positive, blue negative, white zero
+
+
+def bare(ax: Axes) -> Axes:
+    """An axis without ticks, with a thin frame."""
+    ax.set(xticks=[], yticks=[])
+    for side in ax.spines.values():
+        side.set(linewidth=0.5, color="0.6")
+    return ax
+
+
+def signed(image: Tensor, ax: Axes, *, limit: float | None = None) -> Axes:
+    """One signed picture (h, w), (1, h, w) or (3, h, w); zero is white, or mid-grey for colour.
+
+    ``limit`` is the magnitude shown at full colour (default: the picture's own largest): pass one limit to compare
+    pictures. Values are scaled here and nowhere else.
+    """
+    values = _plane(image)
+    limit = float(np.abs(values).max()) if limit is None else limit
+    limit = limit if limit > 0 else 1.0
+    if values.ndim == 3:
+        ax.imshow(np.clip(values / limit / 2 + 0.5, 0, 1), interpolation="nearest")
+    else:
+        ax.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
+    return bare(ax)
+
+
+def photograph(image: Tensor, ax: Axes) -> Axes:
+    """One image (1, h, w) or (3, h, w) in [0, 1], shown as it is."""
+    values = _plane(image)
+    ax.imshow(values, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    return bare(ax)
+
+
+def mosaic(images: Tensor, *, columns: int, gap: int = 1, each: bool = True) -> Tensor:
+    """Lay pictures (n, c, h, w) out in rows: (c, H, W), NaN between them (drawn as background).
+
+    ``each`` scales every picture to its own largest magnitude (a zero picture stays zero), else all keep one scale.
+    """
+    checks.tensor("images", images, "n c h w")
+    checks.integer("columns", columns, 1)
+    n, c, h, w = images.shape
+    peak = images.abs().amax((1, 2, 3), keepdim=True)
+    shown = images / torch.where(peak > 0, peak, torch.ones_like(peak)) if each else images
+    columns, rows = min(columns, n), math.ceil(n / min(columns, n))
+    out = torch.full((c, rows * (h + gap) - gap, columns * (w + gap) - gap), torch.nan, dtype=images.dtype)
+    for i, picture in enumerate(shown):
+        y, x = (i // columns) * (h + gap), (i % columns) * (w + gap)
+        out[:, y : y + h, x : x + w] = picture
+    return out
+
+
+def signed_mosaic(images: Tensor, ax: Axes, *, columns: int, each: bool = True) -> Axes:
+    """Signed pictures (n, c, h, w) as one mosaic, by default each scaled to its own largest magnitude."""
+    picture = mosaic(images, columns=columns, each=each)
+    limit = float(torch.nan_to_num(picture).abs().max())
+    if picture.shape[0] == 3:
+        picture = torch.nan_to_num(picture / (2 * (limit or 1.0)) + 0.5, nan=1.0)
+        photograph(picture, ax)
+    else:
+        signed(picture, ax, limit=limit)
+    ax.set_frame_on(False)
+    return ax
+
+
+def _plane(image: Tensor) -> np.ndarray:
+    values = image.detach().cpu().numpy()
+    if values.ndim == 3:
+        values = values[0] if values.shape[0] == 1 else values.transpose(1, 2, 0)
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3):
+        raise ValueError(f"image: got {checks.describe(image)}, expected (h, w), (1, h, w) or (3, h, w)")
+    return values
