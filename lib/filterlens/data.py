@@ -1,7 +1,7 @@
 """Images by name: MNIST, CIFAR-10, photographs or the reader's own, all read the same way.
 
-The only room that hands out data; reading is in ``archives`` and ``pictures``, finding and downloading in ``sources``. Images stay 8-bit until they
-are used, and folders of photographs stay on disk: ``batches`` hands out floats in [0, 1].
+The only room that hands out data; reading is in ``archives`` and ``pictures``, finding and downloading in
+``sources``. Images stay 8-bit until they are used, and folders of photographs stay on disk: ``batches`` hands out floats in [0, 1].
 """
 
 from __future__ import annotations

@@ -192,8 +192,8 @@ def _shipped_path(name: str) -> Path:
     if not path.is_file():
         raise CheckpointError(
             f"pretrained: no weights ship for {name!r} ({path.name} is not in data/checkpoints). There are: our own "
-            f"{checkpoints.shipped()}; from a package ['efficientnet-lite0']; 'public' {sorted(PUBLIC_RESNETS)} under FILTERLENS_DATA/weights. "
-            f"Train it with: filterlens train {name}; or use pretrained=False for random weights"
+            f"{checkpoints.shipped()}; from a package ['efficientnet-lite0']; 'public' {sorted(PUBLIC_RESNETS)} under "
+            f"FILTERLENS_DATA/weights. Train it with: filterlens train {name}; or use pretrained=False for random weights"
         )
     return path
 

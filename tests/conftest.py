@@ -1,0 +1,34 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks are slower on several threads than on one
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The reader's data root; tests on full MNIST, CIFAR-10 or public weights are skipped without it."""
+    root = os.environ.get("FILTERLENS_DATA")
+    if not root or not Path(root).is_dir():
+        pytest.skip("needs FILTERLENS_DATA, a folder with MNIST, CIFAR-10 and public weights (data/README.md)")
+    return Path(root)
+
+
+@pytest.fixture
+def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No data root, an empty cache, no network: every download fails at once. Returns the cache's parent."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError("no network in this test")
+
+    monkeypatch.delenv("FILTERLENS_DATA", raising=False)
+    monkeypatch.setattr("filterlens.sources.cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("filterlens.archives.cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("filterlens.archives.DEBIAN_FASHION", tmp_path / "nowhere")
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    return tmp_path
