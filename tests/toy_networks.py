@@ -254,4 +254,4 @@ def placed(picture: Tensor, corner: tuple[int, int], size: tuple[int, int, int])
 
 def relative(a: Tensor, b: Tensor) -> float:
     """Largest difference, relative to the largest value of the second."""
-    return float((a - b).abs().max() / b.abs().max())
+    return float(((a - b).abs().max() / b.abs().max()).detach())

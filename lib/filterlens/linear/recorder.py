@@ -265,7 +265,12 @@ class Recorder(TorchFunctionMode):
         self.add(steps.Select, inputs, result, channels=index[1].indices(shape[1]), total=shape[1], first=first, pace=pace)
 
     def _chunk(self, result, inputs, shapes, args, kwargs):
-        a = _named("input size dim", args, {("size" if k in ("chunks", "split_size_or_sections", "split_size") else k): v for k, v in kwargs.items()}, dim=0)
+        a = _named(
+            "input size dim",
+            args,
+            {("size" if k in ("chunks", "split_size_or_sections", "split_size") else k): v for k, v in kwargs.items()},
+            dim=0,
+        )
         if a["dim"] % len(shapes[inputs[0]]) != 1:
             raise _NoLinearPart("a split along another axis than the channels")
         at = 0

@@ -20,8 +20,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .. import checks
 from .patches import Pair, Patch, added, aligned, spread
-from .unpooling import unpool
+from .unpooling import MODES, unpool
+
+SCALES = ("none", "sum")
+GAINS = ("refuse", "one")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Rule:
     mode: str = "nearest"
     scale: str = "none"
     gain: str = "refuse"
+
+    def __post_init__(self) -> None:
+        checks.choice("mode", self.mode, MODES)
+        checks.choice("scale", self.scale, SCALES)
+        checks.choice("gain", self.gain, GAINS)
 
     @property
     def averages(self) -> bool:
@@ -180,7 +189,9 @@ class Pool(Step):
 
     def size(self, h: int, w: int) -> Pair:
         if self.fixed not in (None, (h, w)):
-            raise ValueError(f"images: they give a map of {h} x {w} where '{self.name or 'the network'}' pools {self.fixed[0]} x {self.fixed[1]}")
+            raise ValueError(
+                f"images: they give a map of {h} x {w} where '{self.name or 'the network'}' pools {self.fixed[0]} x {self.fixed[1]}"
+            )
         sizes = []
         for n, k, s, p in zip((h, w), self.kernel, self.pace, self.padding, strict=True):
             count = (n + 2 * p - k + (s - 1 if self.ceil else 0)) // s + 1

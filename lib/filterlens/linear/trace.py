@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from .. import checks
 from . import steps
 from .recorder import Reached, Recorder
 
@@ -78,8 +79,14 @@ def trace(model: nn.Module, layer: str, input_size: tuple[int, int, int]) -> Tra
     """Record the steps up to the first call of ``layer`` for one image of ``input_size`` (c, h, w).
 
     The model is run in evaluation mode on zeros, its state put back afterwards; work after the layer is not done.
-    Raises ``ValueError`` if the layer is never called, or if the image does not fit the network.
+    Raises ``ValueError`` if the layer is unknown or never called, or if the image does not fit the network.
     """
+    checks.module("model", model)
+    checks.choice("layer", layer, [name for name, _ in model.named_modules() if name])
+    if not isinstance(input_size, tuple | list) or len(input_size) != 3:
+        raise TypeError(f"input_size: got {checks.describe(input_size)}, expected (channels, height, width)")
+    for side in input_size:
+        checks.integer("input_size", side, 1)
     recorder = Recorder(model)
     modes = [(m, m.training) for m in model.modules()]
     handles = [m.register_forward_pre_hook(recorder.enter(n)) for n, m in model.named_modules()]
@@ -94,18 +101,22 @@ def trace(model: nn.Module, layer: str, input_size: tuple[int, int, int]) -> Tra
             model(image)
     except Reached:
         pass
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"input_size: the network does not take an image of {tuple(input_size)}: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"input_size: the network does not take an image of {tuple(input_size)}: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()
         for module, training in modes:
             module.training = training
     if recorder.target is None:
-        raise ValueError(f"layer: '{layer}' is not called in a forward pass, or its output does not come from the image by torch operations")
+        raise ValueError(
+            f"layer: '{layer}' is not called in a forward pass, or its output does not come from the image by torch operations"
+        )
     widths = {n: shape[1] for n, shape in recorder.shapes.items() if len(shape) > 1}
     elements = sum(math.prod(shape) for shape in recorder.shapes.values())
-    everything = Trace(tuple(recorder.steps), recorder.target, widths, input_size[1:], elements, weight.dtype, weight.device)
+    everything = Trace(tuple(recorder.steps), recorder.target, widths, tuple(input_size[1:]), elements, weight.dtype, weight.device)
     return everything.upto(recorder.target)
 
 
@@ -115,4 +126,3 @@ def first_channels(model: nn.Module) -> int:
         if isinstance(module, nn.Conv2d):
             return module.in_channels
     raise ValueError("model: got a network without a Conv2d, expected a convolutional network")
-

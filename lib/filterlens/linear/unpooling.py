@@ -45,8 +45,9 @@ def unpool(z: Tensor, factor: int | tuple[int, int], mode: str = "nearest", *, a
     """
     checks.tensor("z", z, "n c h w", finite=False)
     checks.choice("mode", mode, MODES)
-    factors = (factor, factor) if not isinstance(factor, tuple) else factor
+    factors = factor if isinstance(factor, tuple) and len(factor) == 2 else (factor, factor)
     fy, fx = (checks.integer("factor", f, 1) for f in factors)
+    checks.real("a", a)
     if mode == "nearest":
         return z.repeat_interleave(fy, 2).repeat_interleave(fx, 3)
     # separable: rows, then columns

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .. import checks
 from . import steps
 from .patches import Patch
 from .steps import Rule
@@ -78,7 +79,9 @@ def one_hot(recorded: Trace, node: int, channels: list[int]) -> Patch:
     return Patch(seed)
 
 
-def walk_down(recorded: Trace, node: int, field: Patch, rule: Rule, *, until: set[int] = frozenset(), keep: bool = False) -> dict[int, Patch]:
+def walk_down(
+    recorded: Trace, node: int, field: Patch, rule: Rule, *, until: set[int] = frozenset(), keep: bool = False
+) -> dict[int, Patch]:
     """Carry a field from a tensor downwards; returns it at the image (0) and at every tensor of ``until``, walked no further.
 
     ``keep``: at every tensor on the way as well.
@@ -112,7 +115,16 @@ def walk_up(recorded: Trace, kernels: list[int], rule: Rule) -> Patch:
 
 
 def walk(recorded: Trace, kernels: list[int], rule: Rule, *, max_bytes: int) -> Patch:
-    """The pictures of ``kernels``, by the cheaper order that fits in ``max_bytes`` of working memory."""
+    """The pictures of ``kernels``, by the cheaper order that fits in ``max_bytes`` of working memory.
+
+    Raises ``TypeError``/``ValueError`` naming the argument; "model" where the network has no linear part on the way.
+    """
+    if not isinstance(recorded, Trace):
+        raise TypeError(f"recorded: got {checks.describe(recorded)}, expected what trace(...) returns")
+    kernels = checks.indices("kernels", kernels, recorded.channels[1])
+    if not isinstance(rule, Rule):
+        raise TypeError(f"rule: got {checks.describe(rule)}, expected a Rule")
+    checks.integer("max_bytes", max_bytes, 1)
     costs = plan(recorded, len(kernels), rule)
     if rule.mode == "nearest" and costs.flops_up < costs.flops_down and costs.bytes_up <= max_bytes:
         return walk_up(recorded, kernels, rule)
@@ -122,4 +134,3 @@ def walk(recorded: Trace, kernels: list[int], rule: Rule, *, max_bytes: int) -> 
     seeds = [one_hot(recorded, recorded.target, kernels[i : i + size]) for i in range(0, len(kernels), size)]
     parts = [walk_down(recorded, recorded.target, seed, rule)[0] for seed in seeds]
     return replace(parts[0], values=torch.cat([p.values for p in parts]) if len(parts) > 1 else parts[0].values)
-

@@ -84,9 +84,7 @@ def reconstruction_error(maps: Tensor, responses: Tensor, normalize: str = "tens
     return ((a - b) ** 2).mean((1, 2, 3))
 
 
-def compare(
-    model: nn.Module, decoded: DecodedFilters, images: Tensor, *, normalize: str = "tensor", max_bytes: int = 2**30
-) -> Comparison:
+def compare(model: nn.Module, decoded: DecodedFilters, images: Tensor, *, normalize: str = "tensor", max_bytes: int = 2**30) -> Comparison:
     """The network's maps of the decoded layer against the responses of its decoded filters, image by image.
 
     images (n, c, h, w), normalized as the network expects; the maps are those before any activation that follows.
@@ -122,12 +120,17 @@ def error_table(
     """The paper's Table 1, every reading of it: one forward pass per batch serves all layers, unpoolings, normalisations.
 
     ``batches`` yields normalized images (n, c, h, w). ``map`` is left out where a layer's maps are single numbers.
+    Raises ``ValueError``/``TypeError`` naming the argument.
     """
     checks.module("model", model)
-    for name in unpools:
-        checks.choice("unpools", name, MODES)
-    for name in normalizations:
-        checks.choice("normalizations", name, NORMALIZATIONS)
+    choices = {"layers": [name for name, _ in model.named_modules()], "unpools": MODES, "normalizations": NORMALIZATIONS}
+    for argument, names in (("layers", layers), ("unpools", unpools), ("normalizations", normalizations)):
+        if not isinstance(names, list | tuple) or not names:
+            raise TypeError(f"{argument}: got {checks.describe(names)}, expected a list of at least one of {list(choices[argument])[-12:]}")
+        for name in names:
+            checks.choice(argument, name, choices[argument])
+    if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
+        raise TypeError(f"batches: got {checks.describe(batches)}, expected an iterable of image tensors (n, c, h, w)")
     banks = {(layer, unpool): decode(model, layer, unpool=unpool, input_size=input_size) for layer in layers for unpool in unpools}
     errors: dict = {}
     correlations: dict = {}
@@ -135,7 +138,7 @@ def error_table(
     n = 0
     with network.evaluating(model), torch.no_grad():
         for batch in batches:
-            n += len(batch)
+            n += len(checks.tensor("batches", batch, "n c h w", sizes={"c": next(iter(banks.values())).images.shape[1]}))
             with network.capture(model, layers) as maps:
                 model(batch)
             for (layer, unpool), bank in banks.items():

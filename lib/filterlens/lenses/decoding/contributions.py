@@ -63,6 +63,7 @@ def contributions(decoded: DecodedFilters, kernel: int, *, top: int = 8, depth: 
 class _Tree:
     def __init__(self, recorded: Trace, rule: Rule, top: int, max_bytes: int) -> None:
         self.recorded, self.rule, self.top, self.max_bytes = recorded, rule, top, max_bytes
+        self.made_by = {step.output: step for step in recorded.steps}
         self.banks: dict[int, Patch] = {}
         self.known: dict[tuple[int, int, int], Contribution] = {}
 
@@ -74,11 +75,15 @@ class _Tree:
         return self.banks[node]
 
     def frontier(self, node: int) -> set[int]:
-        """The tensors that enter the first convolutions met on the way down from a tensor."""
+        """The tensors that enter the first convolutions met on the way down from a tensor; maps, where those are flattened."""
         inside, entered = {node}, set()
         for step in reversed(self.recorded.steps):
             if step.output in inside and step.output not in entered:
-                (entered if isinstance(step, linear_steps.Convolution) else inside).update(step.inputs)
+                flattened = isinstance(step, linear_steps.Convolution) and isinstance(
+                    self.made_by.get(step.inputs[0]), linear_steps.Flatten
+                )
+                below = self.made_by[step.inputs[0]].inputs if flattened else step.inputs
+                (entered if isinstance(step, linear_steps.Convolution) else inside).update(below)
         return entered
 
     def unit(self, node: int, channel: int, depth: int) -> Contribution:

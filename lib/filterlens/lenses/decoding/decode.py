@@ -14,11 +14,9 @@ from torch.nn import functional as F
 
 from ... import checks
 from ...linear import MODES, Rule, Trace, trace, walk
-from ...linear.steps import Gain
+from ...linear.steps import GAINS, SCALES, Convolution, Gain, Scale
 from ...linear.trace import first_channels
 from ...linear.walk import one_hot, plan, walk_down
-
-SCALES = ("none", "sum")
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,8 @@ def substitute(z: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     checks.tensor("z", z, "n k h w")
     checks.tensor("weight", weight, "k c kh kw", sizes={"k": z.shape[1]})
     checks.integer("stride", stride, 1)
+    if z.dtype != weight.dtype:
+        raise TypeError(f"weight: got {weight.dtype}, expected {z.dtype}, that of z")
     return F.conv_transpose2d(z, weight, stride=stride)
 
 
@@ -97,13 +97,15 @@ def decode(
     module = decodable(model, layer)
     checks.choice("unpool", unpool, MODES)
     checks.choice("scale", scale, SCALES)
-    checks.choice("gain", gain, ("refuse", "one"))
+    checks.choice("gain", gain, GAINS)
     checks.integer("max_bytes", max_bytes, 1)
     size = image_size(model, input_size)
     chosen = checks.indices("kernels", range(module.weight.shape[0]) if kernels is None else kernels, module.weight.shape[0])
-    if not torch.isfinite(module.weight).all():
-        raise ValueError(f"model: the weight of '{layer}' has NaN or infinite entries, expected finite numbers")
     recorded, rule = trace(model, layer, size), Rule(unpool, scale, gain)
+    for step in recorded.steps:
+        numbers = step.weight if isinstance(step, Convolution) else step.factor if isinstance(step, Scale) else None
+        if numbers is not None and not torch.isfinite(numbers).all():
+            raise ValueError(f"model: the weight of '{step.name}' has NaN or infinite entries, expected finite numbers")
     gated = [step.name for step in recorded.steps if isinstance(step, Gain)]
     if gated and gain == "one":
         warnings.warn(f"decode: gains that depend on the image are taken to be 1 in {gated}", stacklevel=2)
