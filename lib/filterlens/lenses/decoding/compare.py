@@ -102,8 +102,8 @@ def compare(model: nn.Module, decoded: DecodedFilters, images: Tensor, *, normal
     with network.evaluating(model), torch.no_grad():
         for batch in images.split(size):
             maps, responses = _four(stopped(batch))[:, kernels], respond(decoded, batch)
-            ranks = [x.flatten(1).argsort(1).argsort(1).to(images.dtype) for x in (maps, responses)]
-            row = reconstruction_error(maps, responses, normalize), _correlation(maps, responses), _correlation(*ranks)
+            ranks = _correlation(_ranks(maps), _ranks(responses))
+            row = reconstruction_error(maps, responses, normalize), _correlation(maps, responses), ranks
             rows.append((*row, _strongest(maps) == _strongest(responses)))
     return Comparison(decoded.layer, normalize, *(torch.cat(column) for column in zip(*rows, strict=True)))
 
@@ -115,6 +115,7 @@ def error_table(
     *,
     unpools: tuple[str, ...] = MODES,
     normalizations: tuple[str, ...] = NORMALIZATIONS,
+    scale: str = "none",
     input_size: int | tuple[int, int] | None = None,
 ) -> ErrorTable:
     """The paper's Table 1, every reading of it: one forward pass per batch serves all layers, unpoolings, normalisations.
@@ -131,7 +132,9 @@ def error_table(
             checks.choice(argument, name, choices[argument])
     if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
         raise TypeError(f"batches: got {checks.describe(batches)}, expected an iterable of image tensors (n, c, h, w)")
-    banks = {(layer, unpool): decode(model, layer, unpool=unpool, input_size=input_size) for layer in layers for unpool in unpools}
+    banks = {
+        (layer, unpool): decode(model, layer, unpool=unpool, scale=scale, input_size=input_size) for layer in layers for unpool in unpools
+    }
     errors: dict = {}
     correlations: dict = {}
     agreements: dict = {}
@@ -186,6 +189,13 @@ def _unit(x: Tensor) -> Tensor:
     x = x.flatten(1) - x.flatten(1).mean(1, keepdim=True)
     length = x.norm(dim=1, keepdim=True)
     return x / torch.where(length > 0, length, torch.ones_like(length))
+
+
+def _ranks(x: Tensor) -> Tensor:
+    """Ranks over everything but the image, equal values sharing the mean of theirs."""
+    x = x.flatten(1).contiguous()
+    ordered = x.sort(1).values
+    return (torch.searchsorted(ordered, x) + torch.searchsorted(ordered, x, right=True)).to(x.dtype) / 2
 
 
 def _strongest(maps: Tensor) -> Tensor:
