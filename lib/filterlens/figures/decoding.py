@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ..lenses.decoding import Contribution, DecodedFilters, ErrorTable, thresholded
-from .pictures import SIGNED, bare, mosaic, signed, signed_mosaic
+from .pictures import SIGNED, bare, gray_mosaic, signed, signed_mosaic
 
 RED, YELLOW = "#d62728", "#e6b800"
 
@@ -23,7 +24,7 @@ def bank(decoded: DecodedFilters, ax: Axes, *, kernels: Sequence[int] | None = N
     """Decoded filters of a layer side by side (Figure 4), each scaled to its own maximum; ``q`` draws the thresholded view."""
     images = decoded.images if kernels is None else decoded.images[[decoded.kernels.index(k) for k in kernels]]
     signed_mosaic(images if q is None else thresholded(images, q), ax, columns=columns)
-    _, c, h, w = images.shape
+    h, w = images.shape[2:]
     what = f"{len(images)} filters of '{decoded.layer}', {h} x {w}"
     ax.set_title(what if q is None else f"{what}, |df| ≥ {q:g} max", fontsize=9)
     return ax
@@ -49,7 +50,7 @@ def response_matrix(matrix: Tensor, ax: Axes) -> Axes:
 
     limit = float(matrix.abs().max())
     order = 10 ** int(np.floor(np.log10(limit))) if limit > 0 else 1
-    text = dict(annot=(matrix / order).numpy(), fmt=".1f", annot_kws={"fontsize": 7})
+    text = {"annot": (matrix / order).numpy(), "fmt": ".1f", "annot_kws": {"fontsize": 7}}
     seaborn.heatmap((matrix / order).numpy(), ax=ax, cmap=SIGNED, center=0, cbar_kws={"label": f"response / {order:.0e}"}, **text)
     k = matrix.shape[1]
     for label, (row, column) in zip(ax.texts, itertools.product(range(matrix.shape[0]), range(k)), strict=True):
@@ -65,10 +66,8 @@ def maps_beside(maps: Tensor, responses: Tensor, axes: Sequence[Axes], *, column
     """Figure 3: one image's maps (k, h, w) from the network, left, and from decoded filters, right; one grey range each."""
     for ax, values, who in zip(axes, (maps, responses), ("network", "decoded"), strict=True):
         low, high = float(values.min()), float(values.max())
-        shown = mosaic((values[:, None] - low) / max(high - low, 1e-12), columns=columns, each=False)
-        ax.imshow(shown[0].numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        bare(ax).set_title(f"{title} {who}".strip(), fontsize=9)
-        ax.set_frame_on(False)
+        shown = (values[:, None] - low) / max(high - low, 1e-12)
+        gray_mosaic(shown, ax, columns=columns).set_title(f"{title} {who}".strip(), fontsize=9)
     return axes
 
 
@@ -81,7 +80,7 @@ def best_images(
     """
     for row, (best, colour) in enumerate(((by_network, RED), (by_decoded, YELLOW))):
         for ax, kernel, image in zip(axes[row], decoded.images, best, strict=True):
-            tint = np.ones((*images.shape[2:], 3)) - images[image, 0].numpy()[:, :, None] * (1 - np.array(_rgb(colour)))
+            tint = np.ones((*images.shape[2:], 3)) - images[image, 0].numpy()[:, :, None] * (1 - np.array(to_rgb(colour)))
             ax.imshow(tint, interpolation="nearest")
             positive = (thresholded(kernel[None], q)[0, 0] > 0).float().numpy()
             ax.contour(positive, levels=[0.5], colors="black", linewidths=0.8)
@@ -93,7 +92,9 @@ def best_images(
     return axes
 
 
-def error_by_depth(table: ErrorTable, ax: Axes, *, normalize: str = "tensor", published: dict[tuple[str, str], float] | None = None) -> Axes:
+def error_by_depth(
+    table: ErrorTable, ax: Axes, *, normalize: str = "tensor", published: dict[tuple[str, str], float] | None = None
+) -> Axes:
     """Table 1 as a picture: mean error (line) and standard deviation over images (bars) by layer and unpooling.
 
     ``published``: the paper's means by (layer, unpooling), drawn as crosses.
@@ -117,7 +118,7 @@ def error_by_depth(table: ErrorTable, ax: Axes, *, normalize: str = "tensor", pu
     return ax
 
 
-def activations(maps: dict[str, Tensor], decoded: dict[str, DecodedFilters], axes: Sequence[Axes], *, columns: int = 8) -> Sequence[Axes]:
+def activations(maps: dict[str, Tensor], decoded: dict[str, DecodedFilters], axes: Sequence[Axes], *, columns: int = 7) -> Sequence[Axes]:
     """Figure 7: every layer's maps for one image, white the largest of its layer, under the decoded filter of each map."""
     for ax, (layer, values) in zip(axes, maps.items(), strict=True):
         pictures, shown = decoded[layer].images, values.clamp(min=0) / values.max().clamp(min=1e-12)
@@ -125,10 +126,11 @@ def activations(maps: dict[str, Tensor], decoded: dict[str, DecodedFilters], axe
         enlarged = torch.nn.functional.interpolate(shown[:, None], size=(side, side), mode="nearest")
         peak = pictures.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
         framed = torch.nn.functional.pad(pictures / peak / 2 + 0.5, [0, side - pictures.shape[3], 0, side - pictures.shape[2]], value=1.0)
-        pairs = torch.cat([framed, torch.ones(len(framed), 1, 1, side), enlarged], 2)
-        ax.imshow(mosaic(pairs, columns=columns, each=False, gap=2)[0].numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        bare(ax).set_title(f"{layer}: decoded filter above, its map ({values.shape[1]} x {values.shape[2]}) below", fontsize=9)
-        ax.set_frame_on(False)
+        pairs = torch.cat([framed, torch.full((len(framed), 1, 1, side), torch.nan), enlarged], 2)
+        shape = f"{values.shape[1]} x {values.shape[2]}"
+        gray_mosaic(pairs.nan_to_num(0.6), ax, columns=columns, gap=2).set_title(
+            f"{layer}: decoded filter above, its map ({shape}) below", fontsize=9
+        )
     return axes
 
 
@@ -151,7 +153,9 @@ def tree(roots: Sequence[Contribution], ax: Axes, *, names: Sequence[str] = (), 
             ax.add_artist(AnnotationBbox(box, place[key], frameon=True, pad=0.1))
             root = key[2]
             label = names[root] if root is not None and names else f"{unit.layer} {unit.channel + 1}"
-            ax.annotate(label, place[key], xytext=(0, -zoom * unit.image.shape[1] * 0.62 - 8), textcoords="offset points", ha="center", fontsize=8)
+            ax.annotate(
+                label, place[key], xytext=(0, -zoom * unit.image.shape[1] * 0.62 - 8), textcoords="offset points", ha="center", fontsize=8
+            )
     ax.set(xlim=(-0.05, 1.05), ylim=(-0.35, 1.25))
     ax.axis("off")
     return ax
@@ -177,13 +181,5 @@ def _links(roots: Sequence[Contribution]) -> list[tuple[Key, Key, float]]:
     return links
 
 
-def _rgb(colour: str) -> tuple[float, float, float]:
-    from matplotlib.colors import to_rgb
-
-    return to_rgb(colour)
-
-
-def _norm():  # noqa: ANN202
-    from matplotlib.colors import Normalize
-
+def _norm() -> Normalize:
     return Normalize(-1, 1)

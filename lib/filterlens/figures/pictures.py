@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import checks
 
 SIGNED = "RdBu_r"  # red positive, blue negative, white zero
+GAP = "#b7c3d4"  # between pictures of a mosaic: neither black, white nor grey, so that a picture of one shade can be seen
 
 
 def bare(ax: Axes) -> Axes:
@@ -19,6 +20,13 @@ def bare(ax: Axes) -> Axes:
     ax.set(xticks=[], yticks=[])
     for side in ax.spines.values():
         side.set(linewidth=0.5, color="0.6")
+    return ax
+
+
+def tiled(ax: Axes) -> Axes:
+    """An axis that holds a mosaic: no frame, and gaps in a colour no picture has."""
+    bare(ax).set_facecolor(GAP)
+    ax.spines[:].set_visible(False)
     return ax
 
 
@@ -32,7 +40,7 @@ def signed(image: Tensor, ax: Axes, *, limit: float | None = None) -> Axes:
     limit = float(np.abs(values).max()) if limit is None else limit
     limit = limit if limit > 0 else 1.0
     if values.ndim == 3:
-        ax.imshow(np.clip(values / limit / 2 + 0.5, 0, 1), interpolation="nearest")
+        ax.imshow(_see_through(np.clip(values / limit / 2 + 0.5, 0, 1)), interpolation="nearest")
     else:
         ax.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
     return bare(ax)
@@ -41,7 +49,7 @@ def signed(image: Tensor, ax: Axes, *, limit: float | None = None) -> Axes:
 def photograph(image: Tensor, ax: Axes) -> Axes:
     """One image (1, h, w) or (3, h, w) in [0, 1], shown as it is."""
     values = _plane(image)
-    ax.imshow(values, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.imshow(_see_through(values) if values.ndim == 3 else values, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     return bare(ax)
 
 
@@ -66,14 +74,14 @@ def mosaic(images: Tensor, *, columns: int, gap: int = 1, each: bool = True) -> 
 def signed_mosaic(images: Tensor, ax: Axes, *, columns: int, each: bool = True) -> Axes:
     """Signed pictures (n, c, h, w) as one mosaic, by default each scaled to its own largest magnitude."""
     picture = mosaic(images, columns=columns, each=each)
-    limit = float(torch.nan_to_num(picture).abs().max())
-    if picture.shape[0] == 3:
-        picture = torch.nan_to_num(picture / (2 * (limit or 1.0)) + 0.5, nan=1.0)
-        photograph(picture, ax)
-    else:
-        signed(picture, ax, limit=limit)
-    ax.set_frame_on(False)
-    return ax
+    signed(picture, ax, limit=float(torch.nan_to_num(picture).abs().max()))
+    return tiled(ax)
+
+
+def gray_mosaic(images: Tensor, ax: Axes, *, columns: int, gap: int = 1) -> Axes:
+    """Pictures (n, 1, h, w) or photographs (n, 3, h, w) in [0, 1] as one mosaic, shown as they are."""
+    photograph(mosaic(images, columns=columns, gap=gap, each=False), ax)
+    return tiled(ax)
 
 
 def _plane(image: Tensor) -> np.ndarray:
@@ -83,3 +91,9 @@ def _plane(image: Tensor) -> np.ndarray:
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3):
         raise ValueError(f"image: got {checks.describe(image)}, expected (h, w), (1, h, w) or (3, h, w)")
     return values
+
+
+def _see_through(colours: np.ndarray) -> np.ndarray:
+    """Colours (h, w, 3) with NaN made transparent, as imshow does for single channels by itself."""
+    opaque = ~np.isnan(colours).any(2, keepdims=True)
+    return np.concatenate([np.nan_to_num(colours), opaque], 2)
