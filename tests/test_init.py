@@ -42,12 +42,13 @@ def fake_torchvision(tmp_path: Path) -> Path:
 
 
 def test_import_loads_neither_torch_nor_torchvision_nor_numpy():
-    assert succeeds("import filterlens, sys\nprint([m for m in ('torch', 'torchvision', 'numpy', 'matplotlib') if m in sys.modules])") == ["[]"]
+    code = "import filterlens, sys\nprint([m for m in ('torch', 'torchvision', 'numpy', 'matplotlib') if m in sys.modules])"
+    assert succeeds(code) == ["[]"]
 
 
 def test_rooms_are_listed_and_load_on_first_use():
-    lines = succeeds("import filterlens, sys\nprint('filterlens.checks' in sys.modules)\nfilterlens.checks.choice\nprint('filterlens.checks' in sys.modules)")
-    assert lines == ["False", "True"]
+    ask = "print('filterlens.checks' in sys.modules)\n"
+    assert succeeds("import filterlens, sys\n" + ask + "filterlens.checks.choice\n" + ask) == ["False", "True"]
     assert {"models", "data", "network", "lenses", "__version__"} <= set(dir(filterlens))
     assert filterlens.__version__.count(".") == 2
 
@@ -105,12 +106,17 @@ def test_a_torchvision_without_any_compiled_library_is_mended(fake_torchvision: 
 
 
 def test_asking_whether_torchvision_exists_imports_nothing(fake_torchvision: Path):
-    code = "import filterlens, importlib.util, sys\nprint(importlib.util.find_spec('torchvision') is not None, 'torch' in sys.modules)\nimport torchvision\nprint(torchvision.seen)"
+    code = (
+        "import filterlens, importlib.util, sys\n"
+        "print(importlib.util.find_spec('torchvision') is not None, 'torch' in sys.modules)\n"
+        "import torchvision\nprint(torchvision.seen)"
+    )
     assert succeeds(code, fake_torchvision) == ["True False", "True"]
 
 
 def test_nothing_is_installed_after_torchvision(fake_torchvision: Path):
-    code = "import torchvision, filterlens, sys\nprint(torchvision.seen, any(type(f).__name__ == 'TorchvisionFinder' for f in sys.meta_path))"
+    finder = "any(type(f).__name__ == 'TorchvisionFinder' for f in sys.meta_path)"
+    code = f"import torchvision, filterlens, sys\nprint(torchvision.seen, {finder})"
     assert succeeds(code, fake_torchvision) == ["False False"]
 
 
