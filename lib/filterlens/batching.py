@@ -1,0 +1,87 @@
+"""What training needs of images: batches of any rows, from ``data.Images`` or from a pair of tensors, checked alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from filterlens import checks
+
+Normalize = Callable[[Tensor], Tensor]
+
+
+class Batched(Protocol):
+    """The part of ``data.Images`` that training uses."""
+
+    labels: Tensor
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Tensor | slice) -> Batched: ...
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Tensors that behave like ``data.Images``: images (n, c, h, w) in [0, 1], or features (n, d), and labels (n,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Tensor | slice) -> Pair:
+        return Pair(self.images[rows], self.labels[rows])
+
+    def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(self.images.split(size), self.labels.split(size), strict=True)
+
+
+def source(name: str, given: Any) -> Batched:
+    """Check images with labels, or a pair of tensors, and hand out what has rows and batches."""
+    expected = "expected data.Images, or a pair of images (n, c, h, w) in [0, 1] or features (n, d) and labels (n,)"
+    if isinstance(given, tuple | list):
+        if len(given) != 2 or not all(isinstance(part, Tensor) for part in given):
+            raise TypeError(f"{name}: got {type(given).__name__} of {[checks.describe(part) for part in given]}, {expected}")
+        if given[0].ndim not in (2, 4):
+            raise ValueError(f"{name}: got images, {checks.describe(given[0])}, {expected}")
+        checks.tensor(f"{name}: images", given[0], "n d" if given[0].ndim == 2 else "n c h w")
+        if given[0].ndim == 4 and not (0 <= float(given[0].min()) and float(given[0].max()) <= 1):
+            raise ValueError(f"{name}: got images in [{float(given[0].min()):.3g}, {float(given[0].max()):.3g}], {expected}")
+        given = Pair(*given)
+        sizes = {"n": len(given.images)}
+    elif all(hasattr(given, part) for part in ("labels", "batches", "__len__", "__getitem__")):
+        sizes = {"n": len(given)}
+    else:
+        raise TypeError(f"{name}: got {checks.describe(given)}, {expected}")
+    checks.tensor(f"{name}: labels", given.labels, "n", sizes=sizes, floating=False)
+    if int(given.labels.min()) < 0:
+        raise ValueError(f"{name}: got labels down to {int(given.labels.min())}, expected 0 or more (-1 means that an image has none)")
+    return given
+
+
+def normalize(normalization: Any) -> Normalize:
+    """The function that makes a network's input of images in [0, 1]."""
+    if normalization is None:
+        return lambda images: images
+    if not callable(getattr(normalization, "apply", None)):
+        raise TypeError(f"normalization: got {checks.describe(normalization)}, expected None or an object with apply(images)")
+    return normalization.apply
+
+
+def like(images: Tensor, model: nn.Module, device: torch.device) -> Tensor:
+    """The images on a device, in the model's precision."""
+    return images.to(device, next((p.dtype for p in model.parameters() if p.is_floating_point()), images.dtype))
+
+
+def fingerprint(images: Batched, normalize: Normalize) -> str:
+    """Count, size and a digest of all labels and the first normalized images: other data, or another order, differ here."""
+    head, _ = next(iter(images[:32].batches(32)))
+    digest = hashlib.sha256(images.labels.long().cpu().numpy().tobytes())
+    digest.update(normalize(head).double().cpu().contiguous().numpy().tobytes())
+    return f"{len(images)} of {tuple(head.shape[1:])}, digest {digest.hexdigest()[:12]}"

@@ -1,0 +1,140 @@
+"""How our own checkpoints are made: each recipe is a name, a network, its data and the settings it is trained with.
+
+``filterlens train NAME`` runs one and ships the result in ``data/checkpoints``; a notebook runs the same one on less data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from filterlens import checks, data, models, training
+from filterlens.models import Normalization
+from filterlens.sources import cache
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network fresh from its recipe, in eval mode; ``path`` is the checkpoint, if one was asked for."""
+
+    model: nn.Module
+    history: training.History
+    normalization: Normalization
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of one network; ``source`` says where they come from."""
+
+    source: str
+    data: str
+    epochs: int
+    batch_size: int
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+    normalization: Callable[[data.Images], Normalization]
+
+
+def raw_minus_mean(train: data.Images) -> Normalization:
+    """MatConvNet's: raw 0-255 pixels minus the mean image (c, h, w) of the training set."""
+    total = sum(images.double().sum(0) for images, _ in train.batches(1000))
+    return Normalization(scale=255.0, mean=(total * 255 / len(train)).float())
+
+
+RECIPES = {
+    "lenet": Recipe(
+        source="MatConvNet's cnn_mnist, as in arXiv 1511.05084",
+        data="mnist",
+        epochs=20,
+        batch_size=100,
+        optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9, weight_decay=5e-4),
+        normalization=raw_minus_mean,
+    ),
+}
+
+
+def names() -> list[str]:
+    """Every name ``train`` knows."""
+    return list(RECIPES)
+
+
+def train(
+    name: str,
+    *,
+    seed: int | None = None,
+    epochs: int | None = None,
+    data: str | None = None,
+    out: str | Path | None = None,
+    n: int | None = None,
+    checkpoint: str | Path | bool | None = None,
+) -> Trained:
+    """Train a network as its recipe says; what is given replaces the recipe's setting.
+
+    seed: of the first weights and of the training; 0 by default.
+    data: name of the images, "train" and "test" are both used; ``n`` takes that many training images, balanced.
+    out: where the finished weights go: a name in data/checkpoints, or a path ending in .safetensors. None writes nothing.
+    checkpoint: the file to resume from after an interruption; True for one in the user's cache that is named by the settings.
+
+    Raises TypeError or ValueError for a bad argument, ``data.DataError`` for missing images.
+    """
+    recipe = RECIPES[checks.choice("name", name, names())]
+    seed = 0 if seed is None else checks.integer("seed", seed, 0)
+    epochs = recipe.epochs if epochs is None else checks.integer("epochs", epochs, 1)
+    n = None if n is None else checks.integer("n", n, 1)
+    if out is not None and (not isinstance(out, str | Path) or not str(out)):
+        raise TypeError(f"out: got {checks.describe(out)}, expected a name or a path")
+    if checkpoint is not None and not isinstance(checkpoint, str | Path | bool):
+        raise TypeError(f"checkpoint: got {checks.describe(checkpoint)}, expected a path or True")
+    images, tests = _images(recipe.data if data is None else data, n)
+    file = checkpoint or None
+    if checkpoint is True:
+        file = cache() / "training" / f"{name}-{images.name.replace(':', '-').replace('/', '-')}-{len(images)}-{seed}-{epochs}.run"
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        model = models.load(name, pretrained=False)
+    normalization = recipe.normalization(images)
+    history = training.fit(
+        model,
+        images,
+        tests,
+        epochs=epochs,
+        seed=seed,
+        optimizers=recipe.optimizer(model),
+        batch_size=recipe.batch_size,
+        normalization=normalization,
+        checkpoint=file,
+    )
+    path = None
+    if out is not None:
+        about = {
+            "command": _command(name, recipe, seed, epochs, images.name, n),
+            "recipe": recipe.source,
+            "seed": seed,
+            "epochs": epochs,
+            "data": f"{images.name}: {len(images)} training and {len(tests)} test images" + (f" ({images.note})" if images.note else ""),
+            "accuracy": history.test_accuracy[-1],
+            "test_loss": history.test_loss[-1],
+            "threads": torch.get_num_threads(),
+        }
+        path = models.save_checkpoint(out, model, normalization=normalization, about=about)
+    if checkpoint is True and out is not None:
+        file.unlink(missing_ok=True)  # the finished weights stand elsewhere now
+    return Trained(model, history, normalization, path)
+
+
+def _images(name: str, n: int | None) -> tuple[data.Images, data.Images]:
+    return data.load(name, "train", n=n), data.load(name, "test")
+
+
+def _command(name: str, recipe: Recipe, seed: int, epochs: int, images: str, n: int | None) -> str:
+    """The command line that makes this very checkpoint; settings that are the recipe's go without saying."""
+    parts = ["filterlens train", name]
+    parts += [f"--seed {seed}"] if seed else []
+    parts += [f"--epochs {epochs}"] if epochs != recipe.epochs else []
+    parts += [f"--data {images}"] if images != recipe.data else []
+    parts += [f"--n {n}"] if n is not None else []
+    return " ".join(parts)
