@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..lenses.decoding import Contribution, DecodedFilters, ErrorTable, thresholded
 from .pictures import SIGNED, bare, gray_mosaic, signed, signed_mosaic
@@ -118,19 +119,16 @@ def error_by_depth(
     return ax
 
 
-def activations(maps: dict[str, Tensor], decoded: dict[str, DecodedFilters], axes: Sequence[Axes], *, columns: int = 7) -> Sequence[Axes]:
+def activations(maps: dict[str, Tensor], decoded: dict[str, DecodedFilters], axes: Sequence[Axes]) -> Sequence[Axes]:
     """Figure 7: every layer's maps for one image, white the largest of its layer, under the decoded filter of each map."""
     for ax, (layer, values) in zip(axes, maps.items(), strict=True):
         pictures, shown = decoded[layer].images, values.clamp(min=0) / values.max().clamp(min=1e-12)
-        side = max(pictures.shape[2], values.shape[1])
-        enlarged = torch.nn.functional.interpolate(shown[:, None], size=(side, side), mode="nearest")
-        peak = pictures.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
-        framed = torch.nn.functional.pad(pictures / peak / 2 + 0.5, [0, side - pictures.shape[3], 0, side - pictures.shape[2]], value=1.0)
-        pairs = torch.cat([framed, torch.full((len(framed), 1, 1, side), torch.nan), enlarged], 2)
-        shape = f"{values.shape[1]} x {values.shape[2]}"
-        gray_mosaic(pairs.nan_to_num(0.6), ax, columns=columns, gap=2).set_title(
-            f"{layer}: decoded filter above, its map ({shape}) below", fontsize=9
-        )
+        pictures = pictures / pictures.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12) / 2 + 0.5
+        above, below = (interpolate(x, size=(70, 70), mode="nearest") for x in (pictures, shown[:, None]))
+        pairs = torch.cat([above, torch.full((len(above), 1, 3, 70), 0.6), below], 2)
+        rows = -(-len(pairs) // 8)
+        gray_mosaic(pairs, ax, columns=-(-len(pairs) // rows))
+        ax.set_title(f"{layer}: decoded filter above, its map ({values.shape[1]} x {values.shape[2]}) below", fontsize=9)
     return axes
 
 

@@ -73,15 +73,22 @@ def mosaic(images: Tensor, *, columns: int, gap: int = 1, each: bool = True) -> 
 
 def signed_mosaic(images: Tensor, ax: Axes, *, columns: int, each: bool = True) -> Axes:
     """Signed pictures (n, c, h, w) as one mosaic, by default each scaled to its own largest magnitude."""
-    picture = mosaic(images, columns=columns, each=each)
+    picture = mosaic(_large_enough(images), columns=columns, each=each)
     signed(picture, ax, limit=float(torch.nan_to_num(picture).abs().max()))
     return tiled(ax)
 
 
-def gray_mosaic(images: Tensor, ax: Axes, *, columns: int, gap: int = 1) -> Axes:
+def gray_mosaic(images: Tensor, ax: Axes, *, columns: int) -> Axes:
     """Pictures (n, 1, h, w) or photographs (n, 3, h, w) in [0, 1] as one mosaic, shown as they are."""
-    photograph(mosaic(images, columns=columns, gap=gap, each=False), ax)
+    photograph(mosaic(_large_enough(images), columns=columns, each=False), ax)
     return tiled(ax)
+
+
+def _large_enough(images: Tensor, pixels: int = 24) -> Tensor:
+    """Repeat the pixels of tiny pictures, so that the gaps between them stay narrow beside them."""
+    checks.tensor("images", images, "n c h w")
+    factor = math.ceil(pixels / min(images.shape[2:]))
+    return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3) if factor > 1 else images
 
 
 def _plane(image: Tensor) -> np.ndarray:
