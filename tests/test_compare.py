@@ -9,13 +9,9 @@ from torch import nn
 
 from filterlens.lenses.decoding import compare, decode, error_table, reconstruction_error, respond
 from filterlens.linear import MODES
-from toy_networks import Linearised, build, forward_to, relative, stirred
+from toy_networks import Linearised, build, forward_to, normal, relative, stirred
 
 NORMALIZATIONS = ("tensor", "map", "zscore", "fit", "none")
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def small(*, bias: bool = True) -> nn.Module:
@@ -24,12 +20,17 @@ def small(*, bias: bool = True) -> nn.Module:
 
 # alignment
 
+
+def conv(*arguments, **settings):
+    return nn.Conv2d(*arguments, **settings, bias=False)
+
+
 LINEAR = {  # exact up to the border: only the image itself is padded
-    "strided, padded": (lambda: nn.Sequential(nn.Conv2d(2, 3, (5, 3), stride=2, padding=(2, 1), bias=False), nn.Conv2d(3, 4, 2, stride=2, bias=False)), "1"),
-    "dilated, grouped": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, dilation=2, padding=3, groups=2, bias=False), nn.Conv2d(4, 5, 3, bias=False)), "1"),
-    "same, even": (lambda: nn.Sequential(nn.Conv2d(2, 3, 4, padding="same", bias=False), nn.Conv2d(3, 4, 2, stride=3, bias=False)), "1"),
-    "average pool": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, bias=False), nn.AvgPool2d(3, 2), nn.Conv2d(3, 4, 2, bias=False)), "2"),
-}  # fmt: skip
+    "strided, padded": (lambda: nn.Sequential(conv(2, 3, (5, 3), stride=2, padding=(2, 1)), conv(3, 4, 2, stride=2)), "1"),
+    "dilated, grouped": (lambda: nn.Sequential(conv(2, 4, 3, dilation=2, padding=3, groups=2), conv(4, 5, 3)), "1"),
+    "same, even": (lambda: nn.Sequential(conv(2, 3, 4, padding="same"), conv(3, 4, 2, stride=3)), "1"),
+    "average pool": (lambda: nn.Sequential(conv(2, 3, 3, padding=1), nn.AvgPool2d(3, 2), conv(3, 4, 2)), "2"),
+}
 
 
 @pytest.mark.parametrize("name", LINEAR)
@@ -49,8 +50,9 @@ def test_linear_networks_are_matched_exactly_up_to_the_border(name, size):
 @pytest.mark.parametrize("name", ["padded", "residual", "projection", "dense", "asymmetric", "overlapping pool"])
 def test_padding_inside_the_network_is_felt_at_the_border_alone(name):
     model, layer, size = build(name)
-    for parameter in [p for n, p in model.named_parameters() if n.endswith("bias")] + [m.running_mean for m in model.modules() if hasattr(m, "running_mean")]:
-        parameter.data.zero_()
+    for name, shift in model.state_dict().items():
+        if name.endswith(("bias", "running_mean")):
+            shift.zero_()
     images = normal(1, size[0], size[1] + 16, size[2] + 16)
     with Linearised():
         maps = forward_to(model, layer, images)

@@ -13,15 +13,11 @@ from filterlens.linear import MODES, Rule, trace, unpool, walk
 from filterlens.linear import steps as linear_steps
 from filterlens.linear.patches import Patch, added, spread
 from filterlens.linear.walk import one_hot, plan, walk_down, walk_up
-from toy_networks import ZOO, Custom, build, gradient, placed, relative
+from toy_networks import ZOO, Custom, build, forward_to, gradient, normal, placed, relative
 
 EXACT = 1e-12
 few = settings(max_examples=25, deadline=None)
 sides, factors, seeds = st.integers(1, 6), st.integers(1, 4), st.integers(0, 2**31 - 1)
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 # unpooling
@@ -134,8 +130,6 @@ def test_the_walk_is_the_gradient_of_the_linearised_network(name):
 
 @pytest.mark.parametrize("name", ZOO)
 def test_the_record_knows_the_size_of_the_map(name):
-    from toy_networks import forward_to
-
     model, layer, size = build(name)
     recorded = trace(model, layer, size)
     images = normal(1, *size)

@@ -41,6 +41,15 @@ def stirred(model: nn.Module, seed: int = 0) -> nn.Module:
     return model
 
 
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def tiny() -> nn.Module:
+    """The paper's construction, all dimensions different: image channels 2, 3 filters of 3x2, a pool, 4 of 2x3, 5 of 2x2."""
+    return stirred(nn.Sequential(nn.Conv2d(2, 3, (3, 2)), nn.MaxPool2d(2), nn.Conv2d(3, 4, (2, 3)), nn.ReLU(), nn.Conv2d(4, 5, 2)))
+
+
 def _residual(m, x):
     x = m.stem(x)
     return m.last(F.relu(m.b(F.relu(m.a(x))) + x))

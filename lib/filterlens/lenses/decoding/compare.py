@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ... import checks, network
 from ...linear import MODES
-from .decode import DecodedFilters, decode, respond
+from .decode import DecodedFilters, checked_images, decodable, decode, respond
 
 NORMALIZATIONS = ("tensor", "map", "zscore", "fit", "none")
 
@@ -92,9 +92,7 @@ def compare(model: nn.Module, decoded: DecodedFilters, images: Tensor, *, normal
     Raises ``ValueError``/``TypeError`` naming the argument.
     """
     checks.module("model", model)
-    if not isinstance(decoded, DecodedFilters):
-        raise TypeError(f"decoded: got {checks.describe(decoded)}, expected what decode(...) returns")
-    checks.tensor("images", images, "n c h w", sizes={"c": decoded.images.shape[1]})
+    checked_images(decoded, images)
     checks.choice("normalize", normalize, NORMALIZATIONS)
     checks.integer("max_bytes", max_bytes, 1)
     size = max(1, max_bytes // (images.element_size() * 2 * decoded.trace.elements))
@@ -124,7 +122,7 @@ def error_table(
     Raises ``ValueError``/``TypeError`` naming the argument.
     """
     checks.module("model", model)
-    choices = {"layers": [name for name, _ in model.named_modules()], "unpools": MODES, "normalizations": NORMALIZATIONS}
+    choices = {"layers": decodable(model), "unpools": MODES, "normalizations": NORMALIZATIONS}
     for argument, names in (("layers", layers), ("unpools", unpools), ("normalizations", normalizations)):
         if not isinstance(names, list | tuple) or not names:
             raise TypeError(f"{argument}: got {checks.describe(names)}, expected a list of at least one of {list(choices[argument])[-12:]}")
@@ -141,7 +139,9 @@ def error_table(
     n = 0
     with network.evaluating(model), torch.no_grad():
         for batch in batches:
-            n += len(checks.tensor("batches", batch, "n c h w", sizes={"c": next(iter(banks.values())).images.shape[1]}))
+            for bank in banks.values():
+                checked_images(bank, batch, "batches")
+            n += len(batch)
             with network.capture(model, layers) as maps:
                 model(batch)
             for (layer, unpool), bank in banks.items():

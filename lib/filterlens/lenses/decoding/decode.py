@@ -94,7 +94,7 @@ def decode(
     networks whose gain depends on the image on the way (squeeze-excite, attention, normalisation by the input).
     """
     checks.module("model", model)
-    module = decodable(model, layer)
+    module = decodable(model)[checks.choice("layer", layer, decodable(model))]
     checks.choice("unpool", unpool, MODES)
     checks.choice("scale", scale, SCALES)
     checks.choice("gain", gain, GAINS)
@@ -116,10 +116,9 @@ def decode(
     return DecodedFilters(patch.values, layer, tuple(chosen), unpool, scale, recorded.stride, offset, steps, rule, recorded)
 
 
-def decodable(model: nn.Module, layer: str) -> nn.Module:
-    """The named convolution or linear layer, or an error that lists what there is."""
-    found = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    return found[checks.choice("layer", layer, found)]
+def decodable(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers with filters, convolutions and linear layers, by name."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
 
 
 def image_size(model: nn.Module, input_size: int | tuple[int, int] | None) -> tuple[int, int, int]:
@@ -161,16 +160,22 @@ def respond(decoded: DecodedFilters, images: Tensor) -> Tensor:
     images, padded with zeros as the network pads. Peak memory: one padded copy of the images and the result.
     Raises ``ValueError`` if the images do not fit the decoded filters or the network.
     """
-    if not isinstance(decoded, DecodedFilters):
-        raise TypeError(f"decoded: got {checks.describe(decoded)}, expected what decode(...) returns")
-    checks.tensor("images", images, "n c h w", sizes={"c": decoded.images.shape[1]})
-    if images.dtype != decoded.images.dtype:
-        raise TypeError(f"images: got {images.dtype}, expected {decoded.images.dtype}, that of the decoded filters")
+    checked_images(decoded, images)
     h, w = images.shape[2:]
     rows, columns = decoded.trace.size(h, w)
-    if rows < 1 or columns < 1:
-        raise ValueError(f"images: got {h} x {w} pixels, too few for a unit of '{decoded.layer}'")
     (top, left), s, (dh, dw) = decoded.offset, decoded.stride, decoded.images.shape[2:]
     # unit y reads pixels s y + top ... s y + top + dh - 1: pad (or crop, where negative) to exactly those of all units
     sides = (-left, (columns - 1) * s + left + dw - w, -top, (rows - 1) * s + top + dh - h)
     return F.conv2d(F.pad(images, sides), decoded.images, stride=s)
+
+
+def checked_images(decoded: DecodedFilters, images: Tensor, name: str = "images") -> Tensor:
+    """Images that fit decoded filters and the network they come from, or an error with the argument's name."""
+    if not isinstance(decoded, DecodedFilters):
+        raise TypeError(f"decoded: got {checks.describe(decoded)}, expected what decode(...) returns")
+    checks.tensor(name, images, "n c h w", sizes={"c": decoded.images.shape[1]})
+    if images.dtype != decoded.images.dtype:
+        raise TypeError(f"{name}: got {images.dtype}, expected {decoded.images.dtype}, that of the decoded filters")
+    if min(decoded.trace.size(*images.shape[2:])) < 1:
+        raise ValueError(f"{name}: got {images.shape[2]} x {images.shape[3]} pixels, too few for a unit of '{decoded.layer}'")
+    return images
