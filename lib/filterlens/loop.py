@@ -47,17 +47,6 @@ class History:
 
 
 @contextmanager
-def mode_kept(model: nn.Module) -> Iterator[None]:
-    """Every module leaves in the training or evaluation mode it came in."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-@contextmanager
 def randomness_kept(device: torch.device) -> Iterator[None]:
     """The caller's generators, of the CPU and of this device, leave as they came; cuDNN is deterministic in between."""
     cudnn = torch.backends.cudnn

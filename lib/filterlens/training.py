@@ -21,6 +21,7 @@ from filterlens import batching, checks, loop, snapshots
 from filterlens.batching import Batched
 from filterlens.checkpoints import CheckpointError
 from filterlens.loop import History, Step
+from filterlens.network import mode_kept
 
 __all__ = ["CheckpointError", "History", "cross_entropy", "evaluate", "fit"]
 
@@ -96,7 +97,7 @@ def fit(
         checkpoint_every=None if checkpoint_every is None else checks.integer("checkpoint_every", checkpoint_every, 1),
     )
     _check_together(run)
-    with loop.mode_kept(model), loop.randomness_kept(run.device):
+    with mode_kept(model), loop.randomness_kept(run.device):
         return run.go()
 
 
@@ -111,7 +112,7 @@ def evaluate(
     source, normalize = batching.source("images", images), batching.normalize(normalization)
     size = checks.integer("batch_size", batch_size, 1)
     _try_one("images", source, model, normalize)
-    with loop.mode_kept(model):
+    with mode_kept(model):
         return loop.evaluate(model.eval(), source, normalize, device, size)
 
 
@@ -144,7 +145,7 @@ def _try_one(name: str, source: Batched, model: nn.Module, normalize: batching.N
     """One image through the network, so that a wrong size or a wrong label shows before anything is changed."""
     images, _ = next(iter(source[:1].batches(1)))
     place = _device(model, None)
-    with loop.mode_kept(model), loop.randomness_kept(place), torch.no_grad():
+    with mode_kept(model), loop.randomness_kept(place), torch.no_grad():
         try:
             logits = model.eval()(normalize(batching.like(images, model, place)))
         except (RuntimeError, ValueError) as error:
