@@ -31,7 +31,7 @@ _RANGE = re.compile(r"\[\s*([^,\[\]]+?)\s*,\s*([^,\[\]]+?)\s*\]\s*$")
 
 
 class ParameterError(ValueError):
-    """A parameter that does not exist, is of the wrong type or out of range; or a declaration that cannot be read."""
+    """A notebook, profile or parameter that does not exist, a value of the wrong type or out of range, a declaration that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def find(notebook: str | Path, home: Path | None = None) -> Path:
     names = sorted(path.stem for path in folder.glob("*.ipynb"))
     stem = str(notebook).removesuffix(".ipynb")
     if stem not in names:
-        raise ValueError(f"notebook: got {str(notebook)!r}, expected a path or one of {names}{_nearest(stem, names)}")
+        raise ParameterError(f"notebook: got {str(notebook)!r}, expected a path or one of {names}{_nearest(stem, names)}")
     return folder / f"{stem}.ipynb"
 
 
@@ -160,7 +160,8 @@ def parse(notebook: str | Path, assignments: Iterable[str], *, home: Path | None
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ParameterError(f"{path.name}: got {assignment!r}, expected name=value")
-        given[_known(name.strip(), known, path.name)] = known[name.strip()].parse(value.strip(), path.name)
+        parameter = known[_known(name.strip(), known, path.name)]
+        given[parameter.name] = parameter.parse(value.strip(), path.name)
     return given
 
 
@@ -172,7 +173,7 @@ def profile_parameters(notebook: str | Path, profile: str, *, home: Path | None 
     import yaml
 
     if profile not in PROFILES:
-        raise ValueError(f"profile: got {profile!r}, expected one of {', '.join(PROFILES)}{_nearest(str(profile), PROFILES)}")
+        raise ParameterError(f"profile: got {profile!r}, expected one of {', '.join(PROFILES)}{_nearest(str(profile), PROFILES)}")
     home = home or project_home()
     file = home / "notebooks" / "profiles" / f"{profile}.yaml"
     try:
@@ -184,7 +185,7 @@ def profile_parameters(notebook: str | Path, profile: str, *, home: Path | None 
     for name in settings:
         try:
             find(str(name), home)
-        except ValueError as error:
+        except ParameterError as error:
             raise ParameterError(f"{file.name}: {error}") from None
     path = find(notebook, home)
     chosen = {**(settings.get(path.stem) or {}), "profile": profile}

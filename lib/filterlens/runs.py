@@ -22,7 +22,7 @@ from filterlens.ledger import ledger, record
 from filterlens.parameters import ParameterError, check, parse
 from filterlens.sources import project_home
 
-__all__ = ["ParameterError", "RunError", "check", "fingerprint", "key", "ledger", "parse", "record", "run", "run_all"]
+__all__ = ["ParameterError", "RunError", "check", "code_cells", "fingerprint", "is_current", "key", "ledger", "parse", "prepare", "record", "run", "run_all"]
 
 # Kernels run several at a time: one thread each (two threads on one core are slower than one), and no progress bars in pages.
 _KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -60,7 +60,7 @@ def run(
     folder = Path(out) if out is not None else home / "_build" / "runs" / profile
     target, sidecar = folder / source.name, folder / f"{source.stem}.key"
     wanted = key(source, values, profile, home=home)
-    if not force and target.exists() and sidecar.exists() and sidecar.read_text(encoding="utf-8") == wanted:
+    if not force and _is_finished(target, wanted):
         return target
     folder.mkdir(parents=True, exist_ok=True)
     sidecar.unlink(missing_ok=True)
@@ -103,7 +103,7 @@ def run_all(
     with context.Manager() as manager, ProcessPoolExecutor(min(workers, len(sources) or 1), mp_context=context) as pool:
         ticks = manager.Queue()
         jobs = [pool.submit(_job, source, options, ticks) for source in sources]
-        with tqdm(total=sum(map(_code_cells, sources)), unit="cell", desc="cells executed") as bar:
+        with tqdm(total=sum(map(code_cells, sources)), unit="cell", desc="cells executed") as bar:
             waiting = set(jobs)
             while waiting:
                 waiting = wait(waiting, timeout=0.2).not_done
@@ -154,6 +154,17 @@ def fingerprint(files: Iterable[Path], home: Path, *, start: str = "", also: Map
                 digest.update(f"\0{name}/{path.relative_to(place).as_posix()}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def is_current(notebook: str | Path, *, profile: str, out: str | Path, home: Path | None = None) -> bool:
+    """Whether ``run`` would reuse the copy that lies in ``out``."""
+    source, values, _ = prepare(notebook, profile, None, home)
+    return _is_finished(Path(out) / source.name, key(source, values, profile, home=home))
+
+
+def _is_finished(target: Path, wanted: str) -> bool:
+    sidecar = target.with_suffix(".key")
+    return target.exists() and sidecar.exists() and sidecar.read_text(encoding="utf-8") == wanted
 
 
 @contextmanager
@@ -233,12 +244,13 @@ def _excerpt(source: str, lines: int = 4) -> str:
     return "\n".join(f"    {line}" for line in [*text[:lines], *(["..."] if len(text) > lines else [])])
 
 
-def _code_cells(source: Path) -> int:
+def code_cells(source: Path) -> int:
+    """How many code cells a notebook has."""
     return sum(cell["cell_type"] == "code" for cell in json.loads(source.read_text(encoding="utf-8"))["cells"])
 
 
 def _job(source: Path, options: dict[str, Any], ticks: Any) -> Path:
-    cells = _code_cells(source)
+    cells = code_cells(source)
     done = [0]
 
     def tick() -> None:

@@ -1,0 +1,21 @@
+# One line per target; the work is in `python -m filterlens`. .venv/*.installed say which pins were installed last.
+PYTHON ?= python3
+IN := .venv/bin
+.PHONY: book test lab bench clean
+
+book: .venv/book.installed ; @$(IN)/filterlens book --profile book
+test: .venv/test.installed ; OMP_NUM_THREADS=1 $(IN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadscope
+lab: .venv/book.installed ; $(IN)/jupyter lab notebooks
+bench: .venv/test.installed ; $(IN)/filterlens bench
+clean: ; rm -rf _build book/notebooks book/results.md data/results/*.smoke.csv .pytest_cache .hypothesis .benchmarks
+
+.venv/book.installed: requirements.txt lib/pyproject.toml
+	@echo "Installing the pins of requirements.txt into .venv (once; about 2 GB, some minutes)"
+	$(PYTHON) -m venv .venv
+	$(IN)/pip install --disable-pip-version-check --quiet -r requirements.txt
+	@touch $@
+
+.venv/test.installed: requirements-test.txt .venv/book.installed
+	@echo "Installing what the tests need on top (requirements-test.txt)"
+	$(IN)/pip install --disable-pip-version-check --quiet -r requirements-test.txt
+	@touch $@

@@ -1,0 +1,96 @@
+"""The site: executed notebooks, the results page, and the HTML made of them.
+
+``build`` puts ``runs`` (executed copies into ``book/notebooks/``), ``results`` (``book/results.md``) and Jupyter Book in a row.
+Anything that goes wrong, a cell that raises or a warning of Sphinx, fails the build and leaves no site behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from filterlens import results, runs
+from filterlens.sources import project_home
+
+_TROUBLE = ("WARNING", "ERROR", "SEVERE", "Error")
+
+
+class BookError(RuntimeError):
+    """Pages that could not be built, with what the builder said."""
+
+
+def build(
+    profile: str = "book", *, workers: int = 2, force: bool = False, home: Path | None = None, say: Callable[[str], object] = print
+) -> Path:
+    """Execute all notebooks with a profile, make the results page, build the HTML; the path of the page to open.
+
+    What has not changed is not done again. Raises RunError for a notebook, BookError for the pages.
+    """
+    home = (home or project_home()).resolve()
+    site = home / "_build" / "html"
+    notebooks = sorted((home / "notebooks").glob("*.ipynb"))
+    try:
+        say(f"Executing {len(notebooks)} notebook{'s' * (len(notebooks) != 1)}, profile '{profile}', {workers} at a time")
+        executed = execute(notebooks, profile, workers=workers, force=force, home=home, say=say)
+        say("Writing the results page")
+        results.write(home, home / "book" / "results.md", [path.stem for path in executed])
+        render(home, say=say)
+    except BaseException:
+        shutil.rmtree(site, ignore_errors=True)  # an old site would look like the new one
+        raise
+    return site / "index.html"
+
+
+def execute(
+    notebooks: list[Path], profile: str, *, workers: int = 2, force: bool = False, home: Path, say: Callable[[str], object] = print
+) -> list[Path]:
+    """The executed copies in ``book/notebooks``; copies of notebooks that no longer exist are removed."""
+    folder = home / "book" / "notebooks"
+    for path in folder.glob("*.ipynb"):
+        if path.stem not in {notebook.stem for notebook in notebooks}:
+            path.unlink()
+            path.with_suffix(".key").unlink(missing_ok=True)
+    fresh = [] if force else [path for path in notebooks if runs.is_current(path, profile=profile, out=folder, home=home)]
+    stale = [path for path in notebooks if path not in fresh]
+    if fresh:
+        say(f"  unchanged: {', '.join(path.stem for path in fresh)}")
+    if stale:
+        runs.run_all(stale, profile=profile, out=folder, workers=workers, force=force, home=home)
+    return [folder / path.name for path in notebooks]
+
+
+def render(home: Path, *, say: Callable[[str], object] = print) -> Path:
+    """Build the HTML from ``book/`` with every warning an error.
+
+    Nothing is done if neither the pages nor the library they document have changed. Otherwise the site is built anew: an incremental
+    build keeps old navigation in unchanged pages, and forgets the warnings of a build that failed.
+    """
+    site, doctrees = home / "_build" / "html", home / "_build" / ".doctrees"
+    inputs = [home / name for name in ("book", "_config.yml", "requirements.txt")]
+    key, wanted = home / "_build" / "html.key", runs.fingerprint(inputs, home, also={"library": Path(__file__).parent})
+    if (site / "index.html").exists() and key.exists() and key.read_text(encoding="utf-8") == wanted:
+        say("The pages are up to date")
+        return site
+    say("Building the pages (about ten seconds)")
+    key.unlink(missing_ok=True)
+    for folder in (site, doctrees):
+        shutil.rmtree(folder, ignore_errors=True)
+    arguments = ["build", "book", "--config", "_config.yml", "--path-output", ".", "-W", "-n", "--keep-going"]
+    start = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]  # this interpreter's, wherever its scripts lie
+    done = subprocess.run([*start, *arguments], cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env={**os.environ, "NO_COLOR": "1"}, check=False)
+    if done.returncode or not (site / "index.html").exists():
+        shutil.rmtree(site, ignore_errors=True)
+        raise BookError(f"the pages could not be built:\n{_complaints(done.stdout)}")
+    key.write_text(wanted, encoding="utf-8")
+    return site
+
+
+def _complaints(output: str) -> str:
+    lines = output.splitlines()
+    chosen = [f"{line}\n    {after}" if "exception was raised" in line else line
+              for line, after in zip(lines, [*lines[1:], ""], strict=True) if any(word in line for word in _TROUBLE)]  # fmt: skip
+    return "\n".join(chosen or lines[-30:])

@@ -1,0 +1,135 @@
+"""The results page: every number the papers print, beside what the ledger holds for it.
+
+``page`` turns ``data/published.csv`` and the ledger into Markdown; ``book`` writes it among the pages. Nothing is computed
+here but differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from filterlens import ledger
+
+PAPERS = {  # number of the paper -> its lens, and its key in references.bib
+    "000": ("Simplex", "thakur2022geometric"),
+    "001": ("Influence", "badola2021decomposing"),
+    "002": ("Decoding", "rafegas2015decoding"),
+    "003": ("Isolation", "zhuang2021understanding"),
+    "004": ("Gates", "liang2020training"),
+}
+_NEEDS = {"cpu": "", "gpu": " (needs a GPU)", "imagenet": " (needs ImageNet)", "tiny-imagenet": " (needs Tiny ImageNet)", "lost": " (what it needs is lost)"}
+
+_INTRODUCTION = """# Results: paper and ours
+
+Every number the five papers print as a result, and what we measured for it. *Difference* is ours minus the paper's; in
+brackets, in units of the standard deviation the paper gives, where it gives one. *Circumstances* say which profile of which
+notebook measured it, how many things, on which data, with which seeds, and when. A row that says "not yet run" is just that.
+This page is generated from `data/published.csv` and the ledger in `data/results/`, which also holds versions and hardware."""
+
+_UNCOMPARED = {
+    "setting": "Settings the papers state (followed, not compared)",
+    "derived": "Numbers derived from what the authors published (not compared)",
+    "second-hand": "Numbers others report for the paper (not compared)",
+}
+
+
+def page(published: Mapping[str, Mapping[str, str]], rows: Sequence[Mapping[str, Any]], pages: Sequence[str] = ()) -> str:
+    """The results page in MyST Markdown.
+
+    ``published`` as from ``ledger.published``, ``rows`` as from ``ledger.ledger``, ``pages`` the names of the notebooks that
+    are pages of the book and can be linked to. Rows of the smoke profile are never shown.
+    """
+    rows = [row for row in rows if row["profile"] != "smoke"]
+    measured = {name: list(group) for name, group in groupby(sorted(rows, key=lambda row: row["id"]), key=lambda row: row["id"])}
+    parts = [_INTRODUCTION, _summary(published, measured)]
+    for doc, numbers in groupby(published.values(), key=lambda number: number["doc"]):
+        parts += _paper(doc, list(numbers), measured, pages)
+    return "\n\n".join(parts) + "\n"
+
+
+def write(home: Path, target: Path, pages: Sequence[str] = ()) -> Path:
+    """Write the page for a project's published numbers and ledger."""
+    draft = target.with_name(target.name + ".part")
+    draft.write_text(page(ledger.published(home), ledger.ledger(home=home), pages), encoding="utf-8")
+    draft.replace(target)
+    return target
+
+
+def _summary(published: Mapping[str, Mapping[str, str]], measured: Mapping[str, Any]) -> str:
+    lines = []
+    for doc, group in groupby((number for number in published.values() if number["kind"] == "result"), key=lambda number: number["doc"]):
+        numbers = list(group)
+        done = sum(number["id"] in measured for number in numbers)
+        lens, citation = PAPERS.get(doc, (doc, ""))
+        lines.append([lens, f"{{cite:t}}`{citation}`" if citation else doc, len(numbers), done, len(numbers) - done])
+    return table(["lens", "paper", "published results", "measured", "not yet run"], lines)
+
+
+def _paper(doc: str, numbers: list[Mapping[str, str]], measured: Mapping[str, Any], pages: Sequence[str]) -> list[str]:
+    lens, citation = PAPERS.get(doc, (doc, ""))
+    parts = [f"## {lens}" + (f": {{cite:t}}`{citation}`" if citation else "")]
+    results = [number for number in numbers if number["kind"] == "result"]
+    for name, group in groupby(results, key=lambda number: number["table"]):
+        compared = list(group)
+        done = sum(number["id"] in measured for number in compared)
+        lines = [line for number in compared for line in _compared(number, measured.get(number["id"], []), pages)]
+        title = f"{name}: {done} of {len(compared)} measured"
+        parts.append(_folded(title, table(["", "", "paper", "ours", "difference", "circumstances"], lines), unfolded=done > 0))
+    own = [row for name, group in measured.items() if name.startswith(f"own-{doc}-") for row in group]
+    if own:
+        lines = [[_text(row["note"]), _spread(row["value"], row["std"]), _circumstances(row, pages)] for row in own]
+        parts.append(_folded("Measured by us; the paper prints no number", table(["", "ours", "circumstances"], lines), unfolded=True))
+    for kind, title in _UNCOMPARED.items():
+        lines = [[_text(number[name]) for name in ("row", "column", "value", "table", "note")] for number in numbers if number["kind"] == kind]
+        if lines:
+            parts.append(_folded(f"{title}: {len(lines)}", table(["", "", "value", "where", "note"], lines)))
+    return parts
+
+
+def _compared(number: Mapping[str, str], rows: Sequence[Mapping[str, Any]], pages: Sequence[str]) -> list[list[str]]:
+    name = [_text(number["row"]), _text(number["column"])]
+    paper = _text(number["value"] + (f" ± {number['std']}" if number["std"] else ""))
+    if not rows:
+        return [[*name, paper, "not yet run" + _NEEDS.get(number["needs"], ""), "", ""]]
+    return [[*name, paper, _spread(row["value"], row["std"]), _difference(number, row["value"]), _circumstances(row, pages)] for row in rows]
+
+
+def _difference(number: Mapping[str, str], ours: float) -> str:
+    try:
+        off = ours - float(number["value"])
+        spread = float(number["std"] or 0)
+    except ValueError:  # a published value in words
+        return ""
+    return f"{off:+.2g}" + (f" ({off / spread:+.2f} s.d.)" if spread > 0 else "")
+
+
+def _spread(value: float, std: float | None) -> str:
+    return f"{value:.4g}" + ("" if std is None else f" ± {std:.2g}")
+
+
+def _circumstances(row: Mapping[str, Any], pages: Sequence[str]) -> str:
+    notebook = row["notebook"]
+    link = f"[{notebook}](notebooks/{notebook}.ipynb)" if notebook in pages else notebook
+    seeds = f"seeds {row['seeds']}" if row["seeds"] else ""
+    said = [row["profile"], "" if row["n"] is None else f"n = {row['n']:,}", row["data"], seeds, row["note"] * (not row["id"].startswith("own-")), row["date"]]
+    return ", ".join([link, *(_text(part) for part in said if part)])
+
+
+def _folded(title: str, content: str, *, unfolded: bool = False) -> str:
+    return f"::::{{dropdown}} {_text(title)}\n" + (":open:\n" if unfolded else "") + f"\n{content}\n::::"
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; its cells are Markdown already."""
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
+
+
+def _text(words: str) -> str:
+    """Plain words as Markdown that shows them as they are."""
+    for sign in "\\`*_[]<>|${}":
+        words = words.replace(sign, "\\" + sign)
+    return words
