@@ -84,7 +84,10 @@ def indices(name: str, value: object, n: int) -> list[int]:
         value = [value]
     if not isinstance(value, Sequence | range) or isinstance(value, str):
         raise TypeError(f"{name}: got {describe(value)}, expected an index or a list of indices in [0, {n - 1}]")
-    found = [integer(f"{name}[{i}]", v, 0, n - 1) for i, v in enumerate(value)]
+    if all(type(v) is int and 0 <= v < n for v in value):  # hundreds of filters are checked on every call
+        found = list(value)
+    else:
+        found = [integer(f"{name}[{i}]", v, 0, n - 1) for i, v in enumerate(value)]
     if not found:
         raise ValueError(f"{name}: got an empty list, expected at least one index in [0, {n - 1}]")
     if len(set(found)) != len(found):
