@@ -28,11 +28,13 @@ def build(
 ) -> Path:
     """Execute all notebooks with a profile, make the results page, build the HTML; the path of the page to open.
 
-    What has not changed is not done again. Raises RunError for a notebook, BookError for the pages.
+    What has not changed is not done again. Raises ParameterError before anything starts, RunError for a notebook, BookError for the pages.
     """
     home = (home or project_home()).resolve()
     site = home / "_build" / "html"
     notebooks = sorted((home / "notebooks").glob("*.ipynb"))
+    for notebook in notebooks:
+        runs.prepare(notebook, profile, home=home)
     try:
         say(f"Executing {len(notebooks)} notebook{'s' * (len(notebooks) != 1)}, profile '{profile}', {workers} at a time")
         executed = execute(notebooks, profile, workers=workers, force=force, home=home, say=say)

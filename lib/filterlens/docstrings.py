@@ -1,7 +1,8 @@
 """A Sphinx extension for the API page: the house's docstrings read as Napoleon reads Google's.
 
 In the library an argument list is a paragraph of ``name: what it is`` lines, continued on indented lines. Sphinx would run
-them together; indented under the heading ``Args:`` they become a list of fields. Used by ``_config.yml`` only.
+them together; indented under the heading ``Args:`` they become a list of fields. And a magnitude such as |df| is one, not a
+substitution. Used by ``_config.yml`` only.
 """
 
 from __future__ import annotations
@@ -25,8 +26,13 @@ def mark_arguments(lines: list[str]) -> list[str]:
     return out
 
 
+def escape_bars(line: str) -> str:
+    """A line with its bars escaped, except inside of ``literals``."""
+    return "``".join(part if number % 2 else part.replace("|", "\\|") for number, part in enumerate(line.split("``")))
+
+
 def _process(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    lines[:] = mark_arguments(lines)
+    lines[:] = [escape_bars(line) for line in mark_arguments(lines)]
 
 
 def setup(app: Any) -> dict[str, Any]:

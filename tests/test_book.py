@@ -1,0 +1,151 @@
+"""The results page says what was measured and what was not; the site is built of executed notebooks, or not at all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_project import ALT, PICTURE, pages, project
+
+from filterlens import book, docstrings, ledger, results, runs
+
+NUMBERS = [
+    ("002-001", "002", "Table 1", "L3", "MSE", "0.002", "0.001", "result", "cpu"),
+    ("002-002", "002", "Table 1", "L5", "MSE", "0.012", "", "result", "gpu"),
+    ("002-003", "002", "Table 2", "a | b", "$x$", "3", "", "result", "lost"),
+    ("002-004", "002", "settings", "filters", "value", "20 of 5x5", "", "setting", ""),
+    ("003-005", "003", "Table 1", "B1", "SSIM", "0.77", "", "result", "imagenet"),
+]
+NAMES = ("id", "doc", "table", "row", "column", "value", "std", "kind", "needs")
+PUBLISHED = {number[0]: {**dict(zip(NAMES, number, strict=True)), "source": "S", "note": ""} for number in NUMBERS}
+
+
+def _row(**changes: Any) -> dict[str, Any]:
+    row = {"id": "002-001", "value": 0.0035, "std": 0.0004, "n": 70000, "seeds": "0 1", "profile": "paper", "data": "mnist", "note": "our LeNet"}
+    return {**row, "date": "2026-01-02", "notebook": "3-toy", "versions": "v", "hardware": "h", **changes}
+
+
+def _line(page: str, start: str) -> str:
+    (line,) = [line for line in page.splitlines() if line.startswith(start)]
+    return line
+
+
+def test_a_measured_number_stands_beside_the_papers_with_difference_and_circumstances() -> None:
+    page = results.page(PUBLISHED, [_row()], ["3-toy"])
+    circumstances = "[3-toy](notebooks/3-toy.ipynb), paper, n = 70,000, mnist, seeds 0 1, our LeNet, 2026-01-02"
+    assert _line(page, "| L3") == f"| L3 | MSE | 0.002 ± 0.001 | 0.0035 ± 0.0004 | +0.0015 (+1.50 s.d.) | {circumstances} |"
+    assert "Table 1: 1 of 2 measured" in page
+
+
+def test_what_was_not_run_says_so_and_what_it_needs() -> None:
+    page = results.page(PUBLISHED, [_row()], [])
+    assert "not yet run (needs a GPU)" in _line(page, "| L5")
+    assert "not yet run (what it needs is lost)" in page and "not yet run (needs ImageNet)" in _line(page, "| B1")
+    assert _line(page, "| Decoding").endswith("| 3 | 1 | 2 |") and _line(page, "| Isolation").endswith("| 1 | 0 | 1 |")
+    assert "](notebooks/" not in page  # no link to a page that is not there
+
+
+def test_profiles_stand_below_each_other_and_smoke_nowhere() -> None:
+    rows = [_row(profile="book", value=0.004), _row(), _row(profile="smoke", value=0.9), _row(id="002-002", value=0.02, std=None, profile="smoke")]
+    page = results.page(PUBLISHED, rows, [])
+    assert len(re.findall(r"^\| L3 ", page, re.M)) == 2 and "0.9" not in page and "smoke" not in page
+    assert "not yet run" in _line(page, "| L5")
+
+
+def test_a_difference_is_given_without_deviations_where_the_paper_prints_none() -> None:
+    page = results.page(PUBLISHED, [_row(id="002-002", value=0.0155, std=None)], [])
+    assert "| 0.012 | 0.0155 | +0.0035 |" in _line(page, "| L5")
+
+
+def test_own_numbers_and_settings_are_shown_apart_and_words_are_escaped() -> None:
+    page = results.page(PUBLISHED, [_row(id="own-002-accuracy", value=98.5, std=None, n=None, note="percent, a_b")], [])
+    assert _line(page, "| percent").startswith("| percent, a\\_b | 98.5 | 3-toy, paper, mnist, seeds 0 1, 2026-01-02 |")
+    assert "| filters | value | 20 of 5x5 | settings |  |" in page and "(followed, not compared): 1" in page
+    assert r"| a \| b | \$x\$ | 3 |" in page
+
+
+def test_bars_and_argument_lists_of_docstrings_are_what_they_look_like() -> None:
+    lines = ["Do it.", "", "name: of |df|", "    at ``a | b``", "n, m: sizes", "", "note: this is", "prose", "", "Raises: ValueError"]
+    marked = ["Do it.", "", "Args:", "    name: of |df|", "        at ``a | b``", "    n, m: sizes", "", "note: this is", "prose", "", "Raises: ValueError"]
+    assert docstrings.mark_arguments(lines) == marked
+    assert docstrings.escape_bars("at |df| and ``a | b``, |x|") == "at \\|df\\| and ``a | b``, \\|x\\|"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    record = "from filterlens import runs\nrow = runs.record('002-186', 0.25, n=3, data='toy data')"
+    home = project(tmp_path_factory.mktemp("site"), {"2-good": [(PICTURE, ALT), record]})
+    pages(home, ["2-good"])
+    said: list[str] = []
+    index = book.build("book", home=home, workers=1, say=said.append)
+    assert index == home / "_build" / "html" / "index.html" and index.exists()
+    assert any("Executing 1 notebook" in line for line in said)
+    return home
+
+
+def test_the_site_shows_executed_notebooks_results_and_alternative_texts(site: Path) -> None:
+    html = site / "_build" / "html"
+    chapter = (html / "notebooks" / "2-good.html").read_text()
+    assert 'alt="a single white pixel"' in chapter
+    assert "toy data" in (html / "results.html").read_text()
+    assert "_static/vendor/mathjax/tex-chtml.js" in (html / "intro.html").read_text()
+    assert (html / "_static" / "vendor" / "mathjax" / "tex-chtml.js").stat().st_size > 10**6
+
+
+def test_no_page_asks_another_host_for_anything(site: Path) -> None:
+    found = list((site / "_build" / "html").rglob("*.html"))
+    assert len(found) > 4
+    loaded = re.compile(r"<(?:script|img|iframe|source|link)\b[^>]*?(?:src|href)\s*=\s*[\"']((?:https?:)?//[^\"']+)")
+    imported = re.compile(r"(?:@import|url\(|import\()\s*[\"']?((?:https?:)?//[^\"')]+)")
+    foreign = {str(path): hits for path in found if (hits := loaded.findall(path.read_text()) + imported.findall(path.read_text()))}
+    assert foreign == {}
+    sheets = list((site / "_build" / "html" / "_static").rglob("*.css"))
+    assert sheets and not [path for path in sheets if imported.search(path.read_text(errors="replace"))]
+
+
+def test_a_second_build_does_nothing_and_a_changed_page_is_built_anew(site: Path) -> None:
+    index, said = site / "_build" / "html" / "index.html", []
+    before = index.stat().st_mtime_ns
+    book.build("book", home=site, say=said.append)
+    assert index.stat().st_mtime_ns == before and "The pages are up to date" in said and "  unchanged: 2-good" in said
+
+
+def test_a_cell_that_raises_fails_the_build_and_leaves_no_site(site: Path) -> None:
+    project(site, {"3-raises": ["raise ValueError('on purpose')"]})
+    with pytest.raises(runs.RunError, match=r"(?s)3-raises.ipynb: cell 3 failed.*on purpose"):
+        book.build("book", home=site, say=lambda _: None)
+    assert not (site / "_build" / "html").exists()
+    assert not (site / "book" / "notebooks" / "3-raises.ipynb").exists()
+    (site / "notebooks" / "3-raises.ipynb").unlink()
+
+
+def test_a_warning_fails_the_build_again_and_again(site: Path) -> None:
+    front = site / "book" / "intro.md"
+    good = front.read_text()
+    front.write_text(good + "\n[nowhere](no-such-page.md)\n\n{cite:t}`nobody2020nothing`\n")
+    try:
+        with pytest.raises(book.BookError, match="nobody2020nothing"):
+            book.render(site, say=lambda _: None)
+        assert not (site / "_build" / "html").exists()
+        with pytest.raises(book.BookError, match="no-such-page"):
+            book.render(site, say=lambda _: None)
+    finally:
+        front.write_text(good)
+
+
+def test_copies_of_notebooks_that_are_gone_are_removed(tmp_path: Path) -> None:
+    project(tmp_path, {})
+    folder = tmp_path / "book" / "notebooks"
+    folder.mkdir(parents=True)
+    for name in ("1-gone.ipynb", "1-gone.key"):
+        (folder / name).write_text("old")
+    assert book.execute([], "book", home=tmp_path, say=lambda _: None) == []
+    assert list(folder.iterdir()) == []
+
+
+def test_the_page_of_the_real_numbers_counts_every_result() -> None:
+    published = ledger.published()
+    page = results.page(published, [], [])
+    assert page.count("not yet run (") + page.count("not yet run |") - 1 == sum(number["kind"] == "result" for number in published.values())

@@ -1,0 +1,82 @@
+"""The command line answers at once, refuses in one line, and does what the functions do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toy_project import project
+from typer.testing import CliRunner
+
+from filterlens import __main__, book, runs
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "filterlens", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
+    started = time.perf_counter()
+    done = _run("--help")
+    print(f"filterlens --help: {1000 * (time.perf_counter() - started):.0f} ms")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()] == ["run", "book", "bench"]
+    loaded = "import sys, filterlens.__main__, filterlens.runs, filterlens.book; print([m for m in ('torch', 'numpy', 'papermill', 'sphinx', 'yaml') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "3-decodin"], "notebook: got '3-decodin'.*did you mean '3-decoding'"),
+        (["run", "3-decoding", "-p", "treshold=0.5"], "unknown parameter 'treshold'.*did you mean 'threshold'"),
+        (["run", "3-decoding", "-p", "threshold=2"], "threshold: got 2.0"),
+        (["run", "3-decoding", "-p", "threshold"], "expected name=value"),
+        (["book", "--profile", "boook"], "profile: got 'boook'"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line_without_a_traceback(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_execute", lambda *_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(book, "render", lambda *_, **__: pytest.fail("pages were built"))
+    monkeypatch.setattr(sys, "argv", ["filterlens", *arguments])
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: pytest.fail("the site was removed"))
+    with pytest.raises(SystemExit, match=f"filterlens: .*{said}"):
+        __main__.main()
+
+
+@pytest.mark.bad_input
+def test_an_unknown_command_or_option_is_refused() -> None:
+    for arguments in (["fly"], ["book", "--profil", "book"], ["book", "--workers", "0"]):
+        assert CliRunner().invoke(__main__.app, arguments).exit_code == 2
+
+
+def test_run_executes_a_notebook_by_path_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = project(tmp_path, {"2-toy": ["print(n_images, rate)"]})
+    monkeypatch.setattr(runs, "project_home", lambda: home)
+    monkeypatch.setattr("filterlens.parameters.project_home", lambda: home)
+    arguments = ["run", str(home / "notebooks" / "2-toy.ipynb"), "-p", "n_images=9", "-p", "rate=0.25", "--out", str(tmp_path / "out"), "--profile", "smoke"]
+    done = CliRunner().invoke(__main__.app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "not entered into the ledger" in done.output and str(tmp_path / "out" / "2-toy.ipynb") in done.output
+    assert "9 0.25" in (tmp_path / "out" / "2-toy.ipynb").read_text()
+
+
+def test_book_hands_on_its_options_and_ends_with_the_page_to_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    monkeypatch.setattr(book, "build", lambda profile, **options: seen.update(options, profile=profile) or Path("html/index.html"))
+    done = CliRunner().invoke(__main__.app, ["book", "--profile", "smoke", "--workers", "3", "--force"])
+    assert done.exit_code == 0 and done.output.strip().splitlines()[-1] == "Open html/index.html"
+    assert (seen["profile"], seen["workers"], seen["force"]) == ("smoke", 3, True)
+
+
+def test_bench_ends_with_pytests_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: seen.append(command) or subprocess.CompletedProcess(command, 3))
+    assert CliRunner().invoke(__main__.app, ["bench", "--", "-k", "decode"]).exit_code == 3
+    assert "tests/bench" in seen[0] and seen[0][-2:] == ["-k", "decode"]
