@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import weakref
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from filterlens.linear import MODES, Rule, trace, unpool, walk
 from filterlens.linear import steps as linear_steps
@@ -156,6 +162,67 @@ def test_chunks_of_kernels_give_the_same_pictures():
         one = plan(recorded, 1, rule).bytes_down
         whole, parts = (walk(recorded, [5, 0, 3, 1], rule, max_bytes=b) for b in (2**28, 2 * one))
         assert relative(parts.values, whole.values) < EXACT
+
+
+def test_the_budget_decides_the_order(monkeypatch):
+    model, layer, size = build("overlapping pool")
+    recorded, kernels = trace(model, layer, size), [0, 1, 2, 3]
+    costs = plan(recorded, 4, Rule())
+    assert costs.flops_up < costs.flops_down and costs.bytes_up > 1000
+    room = sys.modules["filterlens.linear.walk"]  # the package has a function of that name
+    monkeypatch.setattr(room, "plan", lambda *a: replace(costs, bytes_up=costs.bytes_down + 1))
+    expected = walk(recorded, kernels, Rule(), max_bytes=2**28).values  # upwards
+    monkeypatch.setattr(room, "walk_up", None)
+    assert relative(walk(recorded, kernels, Rule(), max_bytes=costs.bytes_down).values, expected) < EXACT
+
+
+class Held(TorchDispatchMode):
+    """The most bytes that results of operations inside hold at one time."""
+
+    now = peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            storage = tensor.untyped_storage() if isinstance(tensor, torch.Tensor) else None
+            if storage is not None and storage.nbytes() and storage not in self.seen:
+                self.seen.add(storage)
+                weakref.finalize(storage, self.free, storage.nbytes())
+                self.now += storage.nbytes()
+                self.peak = max(self.peak, self.now)
+        return result
+
+    def __enter__(self):
+        self.seen = weakref.WeakSet()
+        return super().__enter__()
+
+    def free(self, size):
+        self.now -= size
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("rule", [Rule("nearest"), Rule("nearest", "sum"), Rule("bicubic")], ids=["nearest", "sum", "bicubic"])
+def test_working_memory_stays_within_the_plan(name, rule):
+    model, layer, size = build(name)
+    recorded = trace(model, layer, size)
+    kernels = list(range(recorded.channels[1]))
+    costs = plan(recorded, len(kernels), rule)
+    with Held() as down, torch.no_grad():
+        walk_down(recorded, recorded.target, one_hot(recorded, recorded.target, kernels), rule)
+    assert down.peak <= costs.bytes_down * len(kernels)
+    if rule.mode == "nearest":
+        with Held() as up, torch.no_grad():
+            walk_up(recorded, kernels, rule)
+        assert up.peak <= costs.bytes_up
+
+
+def test_overlapping_pools_are_undone_in_the_middle_of_their_windows():
+    model = nn.Sequential(nn.MaxPool2d((5, 4), 2, padding=(1, 0)), nn.Conv2d(1, 1, (1, 2), bias=False)).double()
+    model[1].weight.data[:] = torch.tensor([1.0, 3.0])
+    patch = walk(trace(model, "1", (1, 20, 20)), [0], Rule(), max_bytes=2**20)
+    # rows -1 ... 3 are seen, of which 0 and 1 lie in the middle; columns 0 ... 3 and 2 ... 5, of which 1, 2 and 3, 4
+    assert (patch.top, patch.left) == (0, 1)
+    assert patch.values[0, 0].tolist() == [[1, 1, 3, 3], [1, 1, 3, 3]]
 
 
 # recording

@@ -40,18 +40,33 @@ def _below(box: Box, step: steps.Step, rule: Rule) -> Box:
     return box[0] * py + sy, box[1] * px + sx, (box[2] - 1) * py + sy + ky, (box[3] - 1) * px + sx + kx
 
 
+def _meeting(waiting: dict[int, list[int]], node: int, whole: int) -> int:
+    """Numbers held while the parts that wait at a tensor become one field of ``whole`` numbers."""
+    parts = waiting[node]
+    return sum(parts) + 2 * whole + (len(parts) * whole if len(parts) > 1 else 0)
+
+
 def plan(recorded: Trace, kernels: int, rule: Rule) -> Plan:
     """Count both orders for ``kernels`` filters of the traced layer. Raises where the network has no linear part."""
     item = recorded.dtype.itemsize
     fields: dict[int, Box] = {recorded.target: (0, 0, 1, 1)}
+    waiting: dict[int, list[int]] = {recorded.target: [recorded.channels[1]]}  # numbers in each part of a field, per kernel
+    held_down = [0]
     for step in reversed(recorded.steps):
         low = _below(fields[step.output], step, rule)
         for node in step.inputs:
             old = fields.get(node, low)
             fields[node] = (min(old[0], low[0]), min(old[1], low[1]), max(old[2], low[2]), max(old[3], low[3]))
+        made = [recorded.widths[node] * _area(low) for node in step.inputs]
+        at_work = _meeting(waiting, step.output, recorded.widths[step.output] * _area(fields[step.output])) + 4 * sum(made)
+        del waiting[step.output]
+        held_down.append(at_work + sum(map(sum, waiting.values())))
+        for node, size in zip(step.inputs, made, strict=True):
+            waiting.setdefault(node, []).append(size)
+    held_down.append(_meeting(waiting, 0, recorded.widths[0] * _area(fields[0])))
     banks, strides = {0: (1, 1)}, {0: (1, 1)}
     down = up = 0
-    held_down, held_up = [0], [0]
+    held_up = [0]
     image = recorded.channels[0]
     for step in recorded.steps:
         (ky, kx), (sy, sx) = step.window(rule), strides[step.inputs[0]]
@@ -65,11 +80,8 @@ def plan(recorded: Trace, kernels: int, rule: Rule) -> Plan:
         taps = step.weight.shape[3] if isinstance(step, steps.Convolution) else kx
         down += kernels * weight * _area(fields[step.output])
         up += weight * rows * image * h * banks[step.output][1] // o
-        held_down.append(o * _area(fields[step.output]) + 2 * c * _area(fields[step.inputs[0]]))
         held_up.append(image * ((1 + taps) * c * h * banks[step.output][1] + 2 * rows * banks[step.output][0] * banks[step.output][1]))
-    # tensors that wait for another branch lie beside the widest step
-    waiting = sum(recorded.widths[n] * _area(b) for n, b in fields.items()) // max(1, len(fields))
-    return Plan(fields, banks, down, up, item * (2 * max(held_down) + waiting), item * 2 * max(held_up))
+    return Plan(fields, banks, down, up, item * max(held_down), item * 2 * max(held_up))
 
 
 def one_hot(recorded: Trace, node: int, channels: list[int]) -> Patch:
