@@ -23,8 +23,8 @@ PUBLISHED = {number[0]: {**dict(zip(NAMES, number, strict=True)), "source": "S",
 
 
 def _row(**changes: Any) -> dict[str, Any]:
-    row = {"id": "002-001", "value": 0.0035, "std": 0.0004, "n": 70000, "seeds": "0 1", "profile": "paper", "data": "mnist", "note": "our LeNet"}
-    return {**row, "date": "2026-01-02", "notebook": "3-toy", "versions": "v", "hardware": "h", **changes}
+    row = {"id": "002-001", "value": 0.0035, "std": 0.0004, "n": 70000, "seeds": "0 1", "profile": "paper", "data": "mnist"}
+    return {**row, "note": "our LeNet", "date": "2026-01-02", "notebook": "3-toy", "versions": "v", "hardware": "h", **changes}
 
 
 def _line(page: str, start: str) -> str:
@@ -48,7 +48,8 @@ def test_what_was_not_run_says_so_and_what_it_needs() -> None:
 
 
 def test_profiles_stand_below_each_other_and_smoke_nowhere() -> None:
-    rows = [_row(profile="book", value=0.004), _row(), _row(profile="smoke", value=0.9), _row(id="002-002", value=0.02, std=None, profile="smoke")]
+    smoke = [_row(profile="smoke", value=0.9), _row(id="002-002", value=0.02, std=None, profile="smoke")]
+    rows = [_row(profile="book", value=0.004), _row(), *smoke]
     page = results.page(PUBLISHED, rows, [])
     assert len(re.findall(r"^\| L3 ", page, re.M)) == 2 and "0.9" not in page and "smoke" not in page
     assert "not yet run" in _line(page, "| L5")
@@ -68,7 +69,7 @@ def test_own_numbers_and_settings_are_shown_apart_and_words_are_escaped() -> Non
 
 def test_bars_and_argument_lists_of_docstrings_are_what_they_look_like() -> None:
     lines = ["Do it.", "", "name: of |df|", "    at ``a | b``", "n, m: sizes", "", "note: this is", "prose", "", "Raises: ValueError"]
-    marked = ["Do it.", "", "Args:", "    name: of |df|", "        at ``a | b``", "    n, m: sizes", "", "note: this is", "prose", "", "Raises: ValueError"]
+    marked = ["Do it.", "", "Args:", "    name: of |df|", "        at ``a | b``", "    n, m: sizes", *lines[5:]]
     assert docstrings.mark_arguments(lines) == marked
     assert docstrings.escape_bars("at |df| and ``a | b``, |x|") == "at \\|df\\| and ``a | b``, \\|x\\|"
 
@@ -121,16 +122,15 @@ def test_a_cell_that_raises_fails_the_build_and_leaves_no_site(site: Path) -> No
     (site / "notebooks" / "3-raises.ipynb").unlink()
 
 
-def test_a_warning_fails_the_build_again_and_again(site: Path) -> None:
+def test_a_warning_fails_the_build_and_leaves_nothing_to_be_reused(site: Path) -> None:
     front = site / "book" / "intro.md"
     good = front.read_text()
     front.write_text(good + "\n[nowhere](no-such-page.md)\n\n{cite:t}`nobody2020nothing`\n")
     try:
-        with pytest.raises(book.BookError, match="nobody2020nothing"):
+        with pytest.raises(book.BookError) as error:
             book.render(site, say=lambda _: None)
-        assert not (site / "_build" / "html").exists()
-        with pytest.raises(book.BookError, match="no-such-page"):
-            book.render(site, say=lambda _: None)
+        assert "nobody2020nothing" in str(error.value) and "no-such-page" in str(error.value)
+        assert not (site / "_build" / "html").exists() and not (site / "_build" / "html.key").exists()
     finally:
         front.write_text(good)
 

@@ -13,8 +13,8 @@ from filterlens.ledger import record
 
 
 def _row(**changes: Any) -> dict[str, Any]:
-    row = {"id": "002-186", "value": 0.25, "std": 0.125, "n": 7, "seeds": "0 1", "profile": "book", "data": "toy", "note": "", "versions": "v", "hardware": "h"}
-    return {**row, "date": "2026-01-02", **changes}
+    row = {"id": "002-186", "value": 0.25, "std": 0.125, "n": 7, "seeds": "0 1", "profile": "book", "data": "toy", "note": ""}
+    return {**row, "versions": "v", "hardware": "h", "date": "2026-01-02", **changes}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from toy_project import project
@@ -23,8 +24,10 @@ def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     done = _run("--help")
     print(f"filterlens --help: {1000 * (time.perf_counter() - started):.0f} ms")
     assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()] == ["run", "book", "bench"]
-    loaded = "import sys, filterlens.__main__, filterlens.runs, filterlens.book; print([m for m in ('torch', 'numpy', 'papermill', 'sphinx', 'yaml') if m in sys.modules])"
+    listed = done.stdout.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "] == ["run", "book", "train", "bench"]
+    heavy = "[m for m in ('torch', 'numpy', 'papermill', 'sphinx', 'yaml') if m in sys.modules]"
+    loaded = f"import sys, filterlens.__main__, filterlens.runs, filterlens.book; print({heavy})"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
@@ -60,8 +63,8 @@ def test_run_executes_a_notebook_by_path_into_a_folder(tmp_path: Path, monkeypat
     home = project(tmp_path, {"2-toy": ["print(n_images, rate)"]})
     monkeypatch.setattr(runs, "project_home", lambda: home)
     monkeypatch.setattr("filterlens.parameters.project_home", lambda: home)
-    arguments = ["run", str(home / "notebooks" / "2-toy.ipynb"), "-p", "n_images=9", "-p", "rate=0.25", "--out", str(tmp_path / "out"), "--profile", "smoke"]
-    done = CliRunner().invoke(__main__.app, arguments)
+    toy, out = str(home / "notebooks" / "2-toy.ipynb"), str(tmp_path / "out")
+    done = CliRunner().invoke(__main__.app, ["run", toy, "-p", "n_images=9", "-p", "rate=0.25", "--out", out, "--profile", "smoke"])
     assert done.exit_code == 0, done.output
     assert "not entered into the ledger" in done.output and str(tmp_path / "out" / "2-toy.ipynb") in done.output
     assert "9 0.25" in (tmp_path / "out" / "2-toy.ipynb").read_text()
@@ -73,6 +76,23 @@ def test_book_hands_on_its_options_and_ends_with_the_page_to_open(monkeypatch: p
     done = CliRunner().invoke(__main__.app, ["book", "--profile", "smoke", "--workers", "3", "--force"])
     assert done.exit_code == 0 and done.output.strip().splitlines()[-1] == "Open html/index.html"
     assert (seen["profile"], seen["workers"], seen["force"]) == ("smoke", 3, True)
+
+
+def test_train_hands_on_its_options_and_says_where_the_weights_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from filterlens import recipes
+
+    seen = {}
+    history = SimpleNamespace(test_accuracy=[0.5, 0.987])
+
+    def trained(name: str, **options: object) -> SimpleNamespace:
+        seen.update(options, name=name)
+        return SimpleNamespace(path=tmp_path / "lenet.safetensors", history=history)
+
+    monkeypatch.setattr(recipes, "train", trained)
+    done = CliRunner().invoke(__main__.app, ["train", "lenet", "--seed", "3", "--n", "100", "--data", "mnist-5k"])
+    assert done.output.strip() == f"{tmp_path / 'lenet.safetensors'}: 98.70 % of the test images"
+    assert seen == {"name": "lenet", "seed": 3, "epochs": None, "data": "mnist-5k", "n": 100, "out": "lenet", "checkpoint": True}
+    assert CliRunner().invoke(__main__.app, ["train", "lenett"]).exit_code == 2
 
 
 def test_bench_ends_with_pytests_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,11 @@ def keyed(home: Path) -> tuple[Path, Callable[..., str]]:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text("before")
     values = {"n_images": 7}
-    return home, lambda values=values, profile="book", notebook="2-says": runs.key(home / f"notebooks/{notebook}.ipynb", values, profile, home=home)
+
+    def key(values: dict[str, object] = values, profile: str = "book", notebook: str = "2-says") -> str:
+        return runs.key(home / f"notebooks/{notebook}.ipynb", values, profile, home=home)
+
+    return home, key
 
 
 @pytest.mark.parametrize(
@@ -173,7 +177,9 @@ def test_the_key_changes_with_parameters_profile_and_notebook(keyed: tuple[Path,
     assert len({key(), key({"n_images": 8}), key({"rate": 7}), key(profile="paper"), key(notebook="3-records")}) == 5
 
 
-@pytest.mark.parametrize("name", ["data/results/2-says.book.csv", "data/results/2-says.smoke.csv", "notebooks/3-records.ipynb", "README.md", "data/a.part"])
+@pytest.mark.parametrize(
+    "name", ["data/results/2-says.book.csv", "data/results/2-says.smoke.csv", "notebooks/3-records.ipynb", "README.md", "data/a.part"]
+)
 def test_the_key_stays_with_what_it_does_not_depend_on(keyed: tuple[Path, Callable[..., str]], name: str) -> None:
     home, key = keyed
     before = key()

@@ -1,4 +1,4 @@
-"""The command line: ``filterlens run``, ``book``, ``bench`` (also ``python -m filterlens``).
+"""The command line: ``filterlens run``, ``book``, ``train``, ``bench`` (also ``python -m filterlens``).
 
 Each command imports what it needs when it runs, so that ``--help`` answers at once.
 """
@@ -56,6 +56,26 @@ def book(profile: Profile = "book", workers: Workers = _processors(), force: For
     from filterlens import book as site
 
     typer.echo(f"\nOpen {site.build(profile, workers=workers, force=force, say=typer.echo)}")
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="A network with a recipe, such as lenet.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the first weights and of the training.")] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    data: Annotated[str | None, typer.Option(help="Name of the images, instead of the recipe's.")] = None,
+    n: Annotated[int | None, typer.Option(min=1, help="Take only so many training images.")] = None,
+    out: Annotated[str | None, typer.Option(help="Name in data/checkpoints or path of the weights (default NAME).")] = None,
+) -> None:
+    """Train a network by its recipe and ship its weights. An interrupted training is taken up again."""
+    from filterlens import checks, recipes
+
+    try:
+        checks.choice("name", name, recipes.names())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    trained = recipes.train(name, seed=seed, epochs=epochs, data=data, n=n, out=out or name, checkpoint=True)
+    typer.echo(f"{trained.path}: {100 * trained.history.test_accuracy[-1]:.2f} % of the test images")
 
 
 @app.command()

@@ -83,7 +83,10 @@ def render(home: Path, *, say: Callable[[str], object] = print) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
     arguments = ["build", "book", "--config", "_config.yml", "--path-output", ".", "-W", "-n", "--keep-going"]
     start = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]  # this interpreter's, wherever its scripts lie
-    done = subprocess.run([*start, *arguments], cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env={**os.environ, "NO_COLOR": "1"}, check=False)
+    done = subprocess.run(
+        [*start, *arguments], cwd=home, env={**os.environ, "NO_COLOR": "1"}, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+    )  # fmt: skip
     if done.returncode or not (site / "index.html").exists():
         shutil.rmtree(site, ignore_errors=True)
         raise BookError(f"the pages could not be built:\n{_complaints(done.stdout)}")

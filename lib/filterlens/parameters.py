@@ -31,7 +31,7 @@ _RANGE = re.compile(r"\[\s*([^,\[\]]+?)\s*,\s*([^,\[\]]+?)\s*\]\s*$")
 
 
 class ParameterError(ValueError):
-    """A notebook, profile or parameter that does not exist, a value of the wrong type or out of range, a declaration that cannot be read."""
+    """A name that does not exist, a value of the wrong type or out of range, or a declaration that cannot be read."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,12 @@ PAPERS = {  # number of the paper -> its lens, and its key in references.bib
     "003": ("Isolation", "zhuang2021understanding"),
     "004": ("Gates", "liang2020training"),
 }
-_NEEDS = {"cpu": "", "gpu": " (needs a GPU)", "imagenet": " (needs ImageNet)", "tiny-imagenet": " (needs Tiny ImageNet)", "lost": " (what it needs is lost)"}
+_NEEDS = {
+    "gpu": " (needs a GPU)",
+    "imagenet": " (needs ImageNet)",
+    "tiny-imagenet": " (needs Tiny ImageNet)",
+    "lost": " (what it needs is lost)",
+}
 
 _INTRODUCTION = """# Results: paper and ours
 
@@ -83,7 +88,8 @@ def _paper(doc: str, numbers: list[Mapping[str, str]], measured: Mapping[str, An
         lines = [[_text(row["note"]), _spread(row["value"], row["std"]), _circumstances(row, pages)] for row in own]
         parts.append(_folded("Measured by us; the paper prints no number", table(["", "ours", "circumstances"], lines), unfolded=True))
     for kind, title in _UNCOMPARED.items():
-        lines = [[_text(number[name]) for name in ("row", "column", "value", "table", "note")] for number in numbers if number["kind"] == kind]
+        chosen = [number for number in numbers if number["kind"] == kind]
+        lines = [[_text(number[name]) for name in ("row", "column", "value", "table", "note")] for number in chosen]
         if lines:
             parts.append(_folded(f"{title}: {len(lines)}", table(["", "", "value", "where", "note"], lines)))
     return parts
@@ -94,7 +100,9 @@ def _compared(number: Mapping[str, str], rows: Sequence[Mapping[str, Any]], page
     paper = _text(number["value"] + (f" ± {number['std']}" if number["std"] else ""))
     if not rows:
         return [[*name, paper, "not yet run" + _NEEDS.get(number["needs"], ""), "", ""]]
-    return [[*name, paper, _spread(row["value"], row["std"]), _difference(number, row["value"]), _circumstances(row, pages)] for row in rows]
+    return [
+        [*name, paper, _spread(row["value"], row["std"]), _difference(number, row["value"]), _circumstances(row, pages)] for row in rows
+    ]
 
 
 def _difference(number: Mapping[str, str], ours: float) -> str:
@@ -113,8 +121,10 @@ def _spread(value: float, std: float | None) -> str:
 def _circumstances(row: Mapping[str, Any], pages: Sequence[str]) -> str:
     notebook = row["notebook"]
     link = f"[{notebook}](notebooks/{notebook}.ipynb)" if notebook in pages else notebook
+    n = "" if row["n"] is None else f"n = {row['n']:,}"
     seeds = f"seeds {row['seeds']}" if row["seeds"] else ""
-    said = [row["profile"], "" if row["n"] is None else f"n = {row['n']:,}", row["data"], seeds, row["note"] * (not row["id"].startswith("own-")), row["date"]]
+    note = "" if row["id"].startswith("own-") else row["note"]  # there it is the row's name
+    said = [row["profile"], n, row["data"], seeds, note, row["date"]]
     return ", ".join([link, *(_text(part) for part in said if part)])
 
 

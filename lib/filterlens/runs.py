@@ -22,7 +22,10 @@ from filterlens.ledger import ledger, record
 from filterlens.parameters import ParameterError, check, parse
 from filterlens.sources import project_home
 
-__all__ = ["ParameterError", "RunError", "check", "code_cells", "fingerprint", "is_current", "key", "ledger", "parse", "prepare", "record", "run", "run_all"]
+__all__ = [
+    "ParameterError", "RunError", "check", "code_cells", "fingerprint", "is_current", "key", "ledger", "parse", "prepare", "record",
+    "run", "run_all",
+]  # fmt: skip
 
 # Kernels run several at a time: one thread each (two threads on one core are slower than one), and no progress bars in pages.
 _KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -123,7 +126,8 @@ def prepare(
     source = _parameters.find(notebook, home)
     given = dict(parameters or {})
     if given.get("profile", profile) != profile:
-        raise ParameterError(f"{source.name}: profile: got {given['profile']!r} beside the run's own profile {profile!r}, expected one of them")
+        both = f"got {given['profile']!r} beside the run's own profile {profile!r}"
+        raise ParameterError(f"{source.name}: profile: {both}, expected only the latter")
     chosen = _parameters.profile_parameters(source, profile, home=home)
     values = check(source, {**chosen, **given}, home=home)
     return source, values, values != check(source, chosen, home=home)
@@ -171,11 +175,7 @@ def _is_finished(target: Path, wanted: str) -> bool:
 def _environment(notebook: str, profile: str, sheet: Path | None) -> Iterator[None]:
     """What the kernel finds in its environment; ours is as before afterwards."""
     before = dict(os.environ)
-    os.environ.update(_KERNEL)
-    for name, value in {_ledger.RUN: f"{notebook}:{profile}", _ledger.SHEET: sheet and str(sheet.resolve())}.items():
-        os.environ.pop(name, None)
-        if sheet is not None:
-            os.environ[name] = value
+    os.environ.update(_KERNEL, **{_ledger.RUN: f"{notebook}:{profile}", _ledger.SHEET: str(sheet.resolve()) if sheet else ""})
     try:
         yield
     finally:
