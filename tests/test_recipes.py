@@ -68,7 +68,9 @@ def test_train_ships_a_checkpoint_that_models_load(digits: str, tmp_path: Path) 
 def test_without_out_nothing_is_written_and_the_seed_decides(digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "cache", lambda: tmp_path / "cache")
     monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
-    first, again, other = (recipes.train("lenet", data=digits, epochs=1, n=100, seed=seed) for seed in (1, 1, 2))
+    first = recipes.train("lenet", data=digits, epochs=1, n=100, seed=1)
+    torch.rand(1)  # the caller's randomness does not matter
+    again, other = (recipes.train("lenet", data=digits, epochs=1, n=100, seed=seed) for seed in (1, 2))
     assert torch.equal(first.model.conv3.weight, again.model.conv3.weight)
     assert not torch.equal(first.model.conv3.weight, other.model.conv3.weight)
     assert first.path is None and not list(tmp_path.iterdir())

@@ -157,10 +157,13 @@ def test_against_a_plain_loop() -> None:
     plain[3] = model[3] = nn.Identity()  # dropout draws from a generator this loop does not have
     history = training.fit(model, (images, labels), None, epochs=2, seed=2, batch_size=6, step=step)
     assert [len(y) for _, _, y in seen] == [6, 6, 6, 5] * 2 and [epoch for epoch, _, _ in seen] == [0] * 4 + [1] * 4
+    orders = []
     for epoch in (0, 1):
         every = torch.cat([x for e, x, _ in seen if e == epoch])
         rows = [int((every[i] == images).flatten(1).all(1).nonzero()) for i in range(N)]
         assert sorted(rows) == list(range(N)) and rows != list(range(N))
+        orders.append(rows)
+    assert orders[0] != orders[1]
     optimizer, losses = torch.optim.SGD(plain.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4), []
     plain.train()
     for _, x, y in seen:
@@ -205,6 +208,17 @@ def test_modes_and_gradients_afterwards() -> None:
     with pytest.raises(RuntimeError, match="mine"):
         fitted(model, on_epoch=lambda *_: (_ for _ in ()).throw(RuntimeError("mine")))
     assert [m.training for m in model.modules()] == modes
+
+
+def test_parameters_of_no_optimizer_gather_no_gradients() -> None:
+    model, gradients = network(), []
+
+    def step(model, images, labels, epoch):
+        gradients.append(model[0].weight.grad)
+        return F.cross_entropy(model(images), labels)
+
+    fitted(model, step=step, optimizers=torch.optim.SGD(model[6].parameters(), lr=0.1), epochs=1)
+    assert gradients == [None] * 4
 
 
 def test_augment_sees_unit_images_and_step_normalized_ones() -> None:
