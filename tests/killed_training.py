@@ -180,7 +180,8 @@ def main(base: Path, kills: int) -> None:
         ends = [ended(child(folder, prepare=lambda point=point: kill_while_writing(point))) for _ in range(3)]
         left = sorted(path.name for path in folder.iterdir())
         ends.append(ended(child(folder)))
-        report["points"][point] = {"ends": ends, "left": left, "result": (folder / "done").read_text(), "then": sorted(p.name for p in folder.iterdir())}
+        then, result = sorted(path.name for path in folder.iterdir()), (folder / "done").read_text()
+        report["points"][point] = {"ends": ends, "left": left, "then": then, "result": result}
     print(json.dumps(report))
 
 

@@ -364,7 +364,9 @@ BAD = [
     *[
         ("example", lambda example=example, call=call: call(NET, example=example), error)
         for call in (network.conv_layers, network.classifier)
-        for example, error in [("x", TypeError), (X[0], ValueError), (X.long(), TypeError), (X[:0], ValueError), (X / 0, ValueError), (X[:, :1], ValueError)]
+        for example, error in [
+            ("x", TypeError), (X[0], ValueError), (X.long(), TypeError), (X[:0], ValueError), (X / 0, ValueError), (X[:, :1], ValueError),
+        ]  # fmt: skip
     ],
     *[
         ("model", lambda call=call, model=model: call(model), error)
@@ -417,7 +419,8 @@ def test_bad_input(name: str, call, error: type[Exception]) -> None:
 def test_an_unknown_layer_gets_near_names_and_their_number() -> None:
     model = build("resnet20")[0]
     n = len(list(model.named_modules())) - 1
-    with pytest.raises(ValueError, match=rf"layer: got 'layer2.0.conv7', expected .* one of the model's {n} layers, such as .*'layer2.0.conv1'"):
+    near = rf"layer: got 'layer2.0.conv7', expected .* one of the model's {n} layers, such as .*'layer2.0.conv1'"
+    with pytest.raises(ValueError, match=near):
         network.stop_at(model, "layer2.0.conv7")
     with pytest.raises(ValueError, match="layer: 'layer2.0.bn1' is a BatchNorm2d, expected a 2-D convolution; the model has 19"):
         network.filters(model, "layer2.0.bn1")

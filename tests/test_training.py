@@ -185,7 +185,8 @@ def test_history_tells_loss_and_accuracy_of_the_test_images() -> None:
         logits = model.eval()(images)
     assert history.test_accuracy[0] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
     assert history.test_loss[0] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
-    assert training.evaluate(model, (images, labels), batch_size=4) == pytest.approx((history.test_loss[0], history.test_accuracy[0]), rel=1e-5)
+    told = history.test_loss[0], history.test_accuracy[0]
+    assert training.evaluate(model, (images, labels), batch_size=4) == pytest.approx(told, rel=1e-5)
     assert len(history) == 1 and history.seconds[0] > 0
 
 

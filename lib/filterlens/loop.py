@@ -269,5 +269,5 @@ _MOVING = {"last_epoch", "best", "num_bad_epochs", "cooldown_counter", "T_cur", 
 
 def _settings(values: dict[str, Any]) -> str:
     """The plain settings of an optimizer or a schedule, without what changes while it runs."""
-    plain = {k: v for k, v in values.items() if not k.startswith("_") and k not in _MOVING and isinstance(v, bool | int | float | str | list | tuple)}
-    return str(plain)
+    fixed = {name: value for name, value in values.items() if not name.startswith("_") and name not in _MOVING}
+    return str({name: value for name, value in fixed.items() if isinstance(value, bool | int | float | str | list | tuple | dict)})

@@ -265,7 +265,8 @@ def _find(argument: str, model: nn.Module, layer: object) -> nn.Module:
     if not isinstance(layer, str):
         raise TypeError(f"{argument}: got {checks.describe(layer)}, expected the dotted name of a layer")
     if layer not in modules:
-        raise ValueError(f"{argument}: got {layer!r}, expected the name of one of the model's {len(modules)} layers{_such_as(layer, list(modules))}")
+        near = _such_as(layer, list(modules))
+        raise ValueError(f"{argument}: got {layer!r}, expected the name of one of the model's {len(modules)} layers{near}")
     return modules[layer]
 
 

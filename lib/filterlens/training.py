@@ -185,7 +185,8 @@ def _state(given: Any) -> dict[str, Any]:
         if not isinstance(name, str):
             raise TypeError(f"state: got the key {checks.describe(name)}, expected a name")
         if not isinstance(value, Tensor) and not (hasattr(value, "state_dict") and hasattr(value, "load_state_dict")):
-            raise TypeError(f"state[{name!r}]: got {checks.describe(value)}, expected a tensor or an object with state_dict and load_state_dict")
+            expected = "expected a tensor or an object with state_dict and load_state_dict"
+            raise TypeError(f"state[{name!r}]: got {checks.describe(value)}, {expected}")
     return dict(given or {})
 
 
