@@ -12,10 +12,10 @@ clean: ; rm -rf _build book/notebooks book/results.md data/results/*.smoke.csv .
 .venv/book.installed: requirements.txt lib/pyproject.toml
 	@echo "Installing the pins of requirements.txt into .venv (once; about 2 GB, some minutes)"
 	$(PYTHON) -m venv .venv
-	$(IN)/pip install --disable-pip-version-check --quiet -r requirements.txt
+	$(IN)/pip install --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 .venv/test.installed: requirements-test.txt .venv/book.installed
 	@echo "Installing what the tests need on top (requirements-test.txt)"
-	$(IN)/pip install --disable-pip-version-check --quiet -r requirements-test.txt
+	$(IN)/pip install --disable-pip-version-check -r requirements-test.txt
 	@touch $@
