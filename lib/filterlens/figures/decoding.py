@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..lenses.decoding import Contribution, DecodedFilters, ErrorTable, thresholded
+from ..lenses.decoding import Comparison, Contribution, DecodedFilters, ErrorTable, thresholded
 from .pictures import SIGNED, bare, gray_mosaic, signed, signed_mosaic
 
 RED, YELLOW = "#d62728", "#e6b800"
@@ -116,6 +116,19 @@ def error_by_depth(
             ax.plot(places, points, "x", color="black", label="paper" if i == 0 else None)
     ax.set(ylabel=f"mean squared error ('{normalize}'), n = {table.n}", ylim=(0, None))
     ax.legend(fontsize=8)
+    return ax
+
+
+def correlation(groups: dict[str, dict[str, Comparison]], ax: Axes) -> Axes:
+    """Mean correlation (bars) and standard deviation over images (lines) of network and decoded maps, one colour per group."""
+    rows = [(group, f"{group} {name}", result.correlation) for group, results in groups.items() for name, result in results.items()]
+    colours = {group: f"C{i}" for i, group in enumerate(groups)}
+    labels, values = [label for _, label, _ in rows], [r for _, _, r in rows]
+    means, spreads = [float(r.mean()) for r in values], [float(r.std(correction=0)) for r in values]
+    ax.barh(labels, means, xerr=spreads, color=[colours[group] for group, _, _ in rows])
+    ax.invert_yaxis()
+    ax.axvline(0, color="0.3", linewidth=0.8)
+    ax.set(xlabel="correlation with the network's maps (mean ± s.d. over images)")
     return ax
 
 

@@ -58,6 +58,23 @@ class ErrorTable:
     agreements: dict[tuple[str, str], Tensor] = field(repr=False)
     n: int
 
+    @classmethod
+    def join(cls, tables: Iterable[ErrorTable]) -> ErrorTable:
+        """The same cells over several sets of images."""
+        tables = list(tables)
+        columns = ({key: torch.cat([t[key] for t in parts]) for key in parts[0]} for parts in zip(*map(cls._columns, tables), strict=True))
+        return cls(*columns, sum(table.n for table in tables))
+
+    def _columns(self) -> tuple[dict, dict, dict]:
+        return self.errors, self.correlations, self.agreements
+
+    def mean(self, layer: str, unpool: str = "nearest", normalize: str = "tensor") -> float:
+        return float(self.errors[layer, unpool, normalize].double().mean())
+
+    def std(self, layer: str, unpool: str = "nearest", normalize: str = "tensor") -> float:
+        """Over images, as the paper's (divisor n)."""
+        return float(self.errors[layer, unpool, normalize].double().std(correction=0))
+
 
 def reconstruction_error(maps: Tensor, responses: Tensor, normalize: str = "tensor") -> Tensor:
     """Mean squared difference of two tensors (n, k, h, w) per image (n,), after the named normalisation of both.
