@@ -28,7 +28,7 @@ def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     monkeypatch.delenv("FILTERLENS_DATA", raising=False)
     monkeypatch.setattr("filterlens.sources.cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr("filterlens.archives.cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr("filterlens.archives.DEBIAN_FASHION", tmp_path / "nowhere")
+    monkeypatch.setattr("filterlens.data.archives.cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("filterlens.data.archives.DEBIAN_FASHION", tmp_path / "nowhere")
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     return tmp_path

@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from filterlens import snapshots, training
+from filterlens import training
+from filterlens.training import snapshots
 
 EPOCHS, BATCH, N, EVERY = 6, 20, 590, 3  # 30 batches an epoch, the last of 10 images
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from toy_project import ALT, PICTURE, pages, project
 
-from filterlens import book, docstrings, ledger, results, runs
+from filterlens import book, runs
+from filterlens.book import docstrings, results
+from filterlens.runs import records
 
 NUMBERS = [
     ("002-001", "002", "Table 1", "L3", "MSE", "0.002", "0.001", "result", "cpu"),
@@ -146,6 +148,6 @@ def test_copies_of_notebooks_that_are_gone_are_removed(tmp_path: Path) -> None:
 
 
 def test_the_page_of_the_real_numbers_counts_every_result() -> None:
-    published = ledger.published()
+    published = records.published()
     page = results.page(published, [], [])
     assert page.count("not yet run (") + page.count("not yet run |") - 1 == sum(number["kind"] == "result" for number in published.values())

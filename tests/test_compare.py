@@ -6,10 +6,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from torch import nn
+from toy_networks import Linearised, build, forward_to, normal, relative, stirred
 
 from filterlens.lenses.decoding import compare, decode, error_table, reconstruction_error, respond
 from filterlens.linear import MODES
-from toy_networks import Linearised, build, forward_to, normal, relative, stirred
 
 NORMALIZATIONS = ("tensor", "map", "zscore", "fit", "none")
 

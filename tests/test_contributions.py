@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from toy_networks import build, relative, stirred
 
 from filterlens.lenses.decoding import Contribution, contributions, decode
-from toy_networks import build, relative, stirred
 
 ALL = 10**9
 TOYS = [

@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from filterlens import archives, data, pictures, sources
+from filterlens import data, sources
+from filterlens.data import archives, pictures
 
 
 def write_idx(path: Path, array: np.ndarray) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from toy_networks import Custom, build, normal, relative, stirred, tiny
 
 from filterlens.lenses.decoding import compare, contributions, decode, substitute, thresholded
 from filterlens.linear import MODES, unpool
-from toy_networks import Custom, build, normal, relative, stirred, tiny
 
 EXACT = 1e-12
 

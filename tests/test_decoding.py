@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from toy_networks import build, gradient, normal, placed, relative, stirred, tiny
 
-from filterlens.architectures import LeNet
 from filterlens.lenses.decoding import compare, decode, respond, substitute
 from filterlens.linear import MODES, unpool
-from toy_networks import build, gradient, normal, placed, relative, stirred, tiny
+from filterlens.models.architectures import LeNet
 
 EXACT = 1e-12
 few = settings(max_examples=20, deadline=None)

@@ -11,10 +11,10 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
-
-from filterlens import architectures
-from filterlens.lenses.decoding import DecodedFilters, decode
 from toy_networks import forward_to
+
+from filterlens.lenses.decoding import DecodedFilters, decode
+from filterlens.models import architectures
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish)
 TOLERANCE = 1e-12  # the specification asks for 1e-6

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from filterlens import ledger
-from filterlens.ledger import record
+from filterlens.runs import records
+from filterlens.runs.records import record
 
 
 def _row(**changes: Any) -> dict[str, Any]:
@@ -19,15 +19,15 @@ def _row(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(ledger.RUN, "3-toy:paper")
-    monkeypatch.setenv(ledger.SHEET, str(tmp_path / "rows.csv"))
+    monkeypatch.setenv(records.RUN, "3-toy:paper")
+    monkeypatch.setenv(records.SHEET, str(tmp_path / "rows.csv"))
     return tmp_path / "rows.csv"
 
 
 def test_a_row_is_written_to_the_runs_sheet_and_read_back(sheet: Path) -> None:
     returned = record("002-187", 0.5, std=0.1, n=3, seeds=[0, 5], data="toy,  with a comma", note='a "note"')
     record("own-002-toy-number", 2, data="toy", note="a number of our own")
-    first, second = ledger.read(sheet)
+    first, second = records.read(sheet)
     assert first == returned
     assert (first["value"], first["std"], first["n"], first["seeds"], first["profile"]) == (0.5, 0.1, 3, "0 5", "paper")
     assert first["data"] == "toy, with a comma" and first["note"] == 'a "note"'
@@ -36,8 +36,8 @@ def test_a_row_is_written_to_the_runs_sheet_and_read_back(sheet: Path) -> None:
 
 
 def test_outside_of_a_run_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(ledger.RUN, raising=False)
-    monkeypatch.delenv(ledger.SHEET, raising=False)
+    monkeypatch.delenv(records.RUN, raising=False)
+    monkeypatch.delenv(records.SHEET, raising=False)
     monkeypatch.chdir(tmp_path)
     assert record("002-186", 1.0, data="toy")["value"] == 1.0
     assert list(tmp_path.iterdir()) == []
@@ -83,60 +83,60 @@ def test_record_refuses_an_own_number_without_a_note_and_an_id_twice(sheet: Path
     record("002-186", 0.5, data="toy")
     with pytest.raises(ValueError, match="published_id: '002-186' is recorded twice"):
         record("002-186", 0.6, data="toy")
-    assert len(ledger.read(sheet)) == 1
+    assert len(records.read(sheet)) == 1
 
 
 def test_an_unchanged_measurement_keeps_its_line(tmp_path: Path) -> None:
     target = tmp_path / "3-toy.book.csv"
-    ledger.enter([_row(), _row(id="002-187")], target)
+    records.enter([_row(), _row(id="002-187")], target)
     before = target.read_bytes()
     today = {"date": "2026-03-04", "hardware": "other", "versions": "newer"}
-    ledger.enter([_row(value=0.25 * (1 + 1e-8), **today), _row(id="002-187", **today)], target)
+    records.enter([_row(value=0.25 * (1 + 1e-8), **today), _row(id="002-187", **today)], target)
     assert target.read_bytes() == before
 
 
 @pytest.mark.parametrize("change", [{"value": 0.2501}, {"std": None}, {"n": 8}, {"seeds": "0"}, {"data": "toys"}])
 def test_a_changed_measurement_gets_a_new_line(tmp_path: Path, change: dict[str, Any]) -> None:
     target = tmp_path / "3-toy.book.csv"
-    ledger.enter([_row()], target)
-    ledger.enter([_row(**change, date="2026-03-04")], target)
-    (row,) = ledger.read(target)
+    records.enter([_row()], target)
+    records.enter([_row(**change, date="2026-03-04")], target)
+    (row,) = records.read(target)
     assert row["date"] == "2026-03-04" and row == _row(**change, date="2026-03-04")
 
 
 def test_rows_of_a_run_replace_the_earlier_ones(tmp_path: Path) -> None:
     target = tmp_path / "3-toy.book.csv"
-    ledger.enter([_row(), _row(id="002-187")], target)
-    ledger.enter([_row(id="002-188")], target)
-    assert [row["id"] for row in ledger.read(target)] == ["002-188"]
+    records.enter([_row(), _row(id="002-187")], target)
+    records.enter([_row(id="002-188")], target)
+    assert [row["id"] for row in records.read(target)] == ["002-188"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "3-toy.book.csv"
-    ledger.enter([_row()], target)
+    records.enter([_row()], target)
     before = target.read_bytes()
     with pytest.raises(KeyError):
-        ledger.write(target, [_row(), {"id": "002-187"}])
+        records.write(target, [_row(), {"id": "002-187"}])
     assert target.read_bytes() == before and list(tmp_path.iterdir()) == [target]
 
 
 def test_the_ledger_of_all_profiles_leaves_smoke_out(tmp_path: Path) -> None:
     for notebook, profile in [("3-toy", "book"), ("3-toy", "smoke"), ("4-toy.v2", "paper")]:
-        ledger.enter([_row(profile=profile)], ledger.file_of(tmp_path, notebook, profile))
-    assert [(row["notebook"], row["profile"]) for row in ledger.ledger(home=tmp_path)] == [("3-toy", "book"), ("4-toy.v2", "paper")]
-    assert [row["profile"] for row in ledger.ledger("smoke", home=tmp_path)] == ["smoke"]
-    assert ledger.ledger("nothing", home=tmp_path) == []
+        records.enter([_row(profile=profile)], records.file_of(tmp_path, notebook, profile))
+    assert [(row["notebook"], row["profile"]) for row in records.ledger(home=tmp_path)] == [("3-toy", "book"), ("4-toy.v2", "paper")]
+    assert [row["profile"] for row in records.ledger("smoke", home=tmp_path)] == ["smoke"]
+    assert records.ledger("nothing", home=tmp_path) == []
     with pytest.raises(TypeError, match="profile"):
-        ledger.ledger(3, home=tmp_path)  # type: ignore[arg-type]
+        records.ledger(3, home=tmp_path)  # type: ignore[arg-type]
 
 
 def test_a_file_with_other_columns_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "broken.csv").write_text("id,value\n1,2\n")
     with pytest.raises(ValueError, match="broken.csv"):
-        ledger.read(tmp_path / "broken.csv")
+        records.read(tmp_path / "broken.csv")
 
 
 def test_published_numbers_have_unique_ids_and_all_five_papers() -> None:
-    rows = ledger.published()
+    rows = records.published()
     assert len(rows) == 344 and {row["doc"] for row in rows.values()} == {"000", "001", "002", "003", "004"}
     assert rows["002-186"]["value"] == "0.002"

@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from toy_networks import ZOO, Custom, build, forward_to, gradient, normal, placed, relative
 
 from filterlens.linear import MODES, Rule, trace, unpool, walk
 from filterlens.linear import steps as linear_steps
 from filterlens.linear.patches import Patch, added, spread
 from filterlens.linear.walk import one_hot, plan, walk_down, walk_up
-from toy_networks import ZOO, Custom, build, forward_to, gradient, normal, placed, relative
 
 EXACT = 1e-12
 few = settings(max_examples=25, deadline=None)

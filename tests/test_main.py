@@ -62,7 +62,7 @@ def test_an_unknown_command_or_option_is_refused() -> None:
 def test_run_executes_a_notebook_by_path_into_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = project(tmp_path, {"2-toy": ["print(n_images, rate)"]})
     monkeypatch.setattr(runs, "project_home", lambda: home)
-    monkeypatch.setattr("filterlens.parameters.project_home", lambda: home)
+    monkeypatch.setattr("filterlens.runs.parameters.project_home", lambda: home)
     toy, out = str(home / "notebooks" / "2-toy.ipynb"), str(tmp_path / "out")
     done = CliRunner().invoke(__main__.app, ["run", toy, "-p", "n_images=9", "-p", "rate=0.25", "--out", out, "--profile", "smoke"])
     assert done.exit_code == 0, done.output

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from filterlens import checkpoints, data, models
-from filterlens.checkpoints import CheckpointError
+from filterlens import data, models
+from filterlens.models import checkpoints
+from filterlens.models.checkpoints import CheckpointError
 
 ABOUT = {"command": "filterlens train lenet", "seed": 3, "epochs": 2, "data": "mnist-5k", "accuracy": 0.9}
 
@@ -19,7 +20,7 @@ ABOUT = {"command": "filterlens train lenet", "seed": 3, "epochs": 2, "data": "m
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder of the test's own, with nothing shipped in it."""
     (tmp_path / "home" / "data").mkdir(parents=True)
-    monkeypatch.setattr("filterlens.checkpoints.project_home", lambda: tmp_path / "home")
+    monkeypatch.setattr("filterlens.models.checkpoints.project_home", lambda: tmp_path / "home")
     monkeypatch.delenv("FILTERLENS_DATA", raising=False)
     return tmp_path / "home"
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from toy_networks import Custom, stirred
 
 from filterlens import data, models, network
-from filterlens.normalization import Normalization
-from toy_networks import Custom, stirred
+from filterlens.models.scaling import Normalization
 
 torch.set_num_threads(1)
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from filterlens import ledger, parameters, runs
+from filterlens import runs
+from filterlens.runs import parameters, records
 
 HOME = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((HOME / "notebooks").glob("*.ipynb"))
@@ -68,8 +69,8 @@ def test_runs_with_the_smoke_profile(notebook: Path, tmp_path: Path) -> None:
     assert executed == tmp_path / notebook.name
     counts = [cell["execution_count"] for cell in _code(executed)]
     assert counts == list(range(1, len(counts) + 1))
-    published = ledger.published()
-    rows = ledger.ledger("smoke")
+    published = records.published()
+    rows = records.ledger("smoke")
     assert [row for row in rows if row["notebook"] == notebook.stem], "it records no number"
     assert all(row["id"] in published or row["id"].startswith("own-") for row in rows)
 
@@ -81,7 +82,7 @@ def test_profiles_name_only_what_exists() -> None:
 
 
 def test_the_ledger_holds_only_known_numbers_of_existing_notebooks() -> None:
-    published = ledger.published()
-    for row in ledger.ledger():
+    published = records.published()
+    for row in records.ledger():
         assert row["id"] in published or row["id"].startswith("own-")
         assert row["notebook"] in {path.stem for path in NOTEBOOKS} and row["profile"] in ("book", "paper")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from toy_project import PARAMETERS, notebook, project
 
-from filterlens import parameters
-from filterlens.parameters import ParameterError
+from filterlens.runs import parameters
+from filterlens.runs.parameters import ParameterError
 
 
 @pytest.fixture

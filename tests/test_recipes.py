@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from filterlens import checkpoints, data, models, recipes, training
+from filterlens import data, models, recipes, training
+from filterlens.models import checkpoints
 
 torch.set_num_threads(1)
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from toy_project import ALT, PICTURE, project
 
-from filterlens import ledger, runs
+import filterlens
+from filterlens import runs
+from filterlens.runs import records
 
 SAY = "import os\nprint(n_images, profile, os.environ['OMP_NUM_THREADS'], os.environ['TQDM_DISABLE'], os.environ['FILTERLENS_RUN'])"
 RECORD = "from filterlens import runs\nrow = runs.record('002-186', 0.25 * n_images, std=0.125, n=n_images, seeds=[0], data='toy')"
@@ -86,9 +88,9 @@ def test_nothing_starts_with_a_wrong_argument(home: Path, monkeypatch: pytest.Mo
 
 
 def test_a_finished_run_enters_its_rows_and_an_own_one_does_not(home: Path) -> None:
-    target = ledger.file_of(home, "3-records", "book")
+    target = records.file_of(home, "3-records", "book")
     runs.run("3-records", home=home)
-    (row,) = ledger.read(target)
+    (row,) = records.read(target)
     assert (row["id"], row["value"], row["n"], row["profile"]) == ("002-186", 0.75, 3, "book")
     before = target.read_bytes()
     runs.run("3-records", parameters={"n_images": 9}, home=home)
@@ -99,7 +101,7 @@ def test_a_failed_run_says_which_cell_and_leaves_nothing_that_looks_finished(hom
     earlier = home / "_build" / "runs" / "book"
     earlier.mkdir(parents=True)
     (earlier / "4-fails.ipynb").write_text("an earlier copy")
-    ledger.enter([], ledger.file_of(home, "4-fails", "book"))
+    records.enter([], records.file_of(home, "4-fails", "book"))
     with pytest.raises(runs.RunError) as error:
         runs.run("4-fails", home=home)
     said = str(error.value)
@@ -210,4 +212,4 @@ def test_the_key_covers_every_file_of_the_library(home: Path, monkeypatch: pytes
     seen = {}
     monkeypatch.setattr(runs, "fingerprint", lambda files, home, *, start, also: seen.update(also))
     runs.key(home / "notebooks" / "2-says.ipynb", {}, "book", home=home)
-    assert seen["library"] == Path(runs.__file__).parent
+    assert seen["library"] == Path(filterlens.__file__).parent

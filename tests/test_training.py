@@ -16,8 +16,9 @@ import torch.nn.functional as F
 import tqdm.auto
 from torch import nn
 
-from filterlens import batching, data, loop, snapshots, training
-from filterlens.normalization import Normalization
+from filterlens import data, training
+from filterlens.models.scaling import Normalization
+from filterlens.training import batching, loop, snapshots
 
 torch.set_num_threads(1)
 N, C = 23, 4

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from filterlens.architectures import LeNet
 from filterlens.lenses.decoding import decode
+from filterlens.models.architectures import LeNet
 
 LOOPED = 3  # filters of the 500 that the literal loops decode
 OPERATIONS = 2 * 500 * 800 * 784

@@ -1,7 +1,7 @@
 """A notebook with parameters is a job: check it, run it, record what it measured.
 
 ``run`` executes one notebook, ``run_all`` several at a time, through papermill and only if something they depend on has
-changed. ``parameters`` says what may be set, ``ledger`` keeps the numbers, ``book`` makes pages of the executed copies.
+changed. ``parameters`` says what may be set, ``records`` keeps the numbers, ``book`` makes pages of the executed copies.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filterlens import ledger as _ledger
-from filterlens import parameters as _parameters
-from filterlens.ledger import ledger, record
-from filterlens.parameters import ParameterError, check, parse
+from filterlens.runs import parameters as _parameters
+from filterlens.runs import records as _ledger
+from filterlens.runs.parameters import ParameterError, check, parse
+from filterlens.runs.records import ledger, record
 from filterlens.sources import project_home
 
 __all__ = [
@@ -144,7 +144,7 @@ def key(notebook: str | Path, values: Mapping[str, object], profile: str, *, hom
     ledgers = [path for path in (home / "data" / "results").glob("*.csv") if path.stem.rpartition(".")[2] not in ("smoke", profile)]
     start = json.dumps([Path(notebook).name, profile, dict(values)], sort_keys=True)
     files = [*(home / name for name in _INPUTS), *ledgers]
-    return fingerprint(files, home, start=start, also={"notebook": Path(notebook), "library": Path(__file__).parent})
+    return fingerprint(files, home, start=start, also={"notebook": Path(notebook), "library": Path(__file__).parents[1]})
 
 
 def fingerprint(files: Iterable[Path], home: Path, *, start: str = "", also: Mapping[str, Path] | None = None) -> str:

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from filterlens import ledger
+from filterlens.runs import records
 
 PAPERS = {  # number of the paper -> its lens, and its key in references.bib
     "000": ("Simplex", "thakur2022geometric"),
@@ -44,7 +44,7 @@ _UNCOMPARED = {
 def page(published: Mapping[str, Mapping[str, str]], rows: Sequence[Mapping[str, Any]], pages: Sequence[str] = ()) -> str:
     """The results page in MyST Markdown.
 
-    ``published`` as from ``ledger.published``, ``rows`` as from ``ledger.ledger``, ``pages`` the names of the notebooks that
+    ``published`` as from ``records.published``, ``rows`` as from ``records.ledger``, ``pages`` the names of the notebooks that
     are pages of the book and can be linked to. Rows of the smoke profile are never shown.
     """
     rows = [row for row in rows if row["profile"] != "smoke"]
@@ -58,7 +58,7 @@ def page(published: Mapping[str, Mapping[str, str]], rows: Sequence[Mapping[str,
 def write(home: Path, target: Path, pages: Sequence[str] = ()) -> Path:
     """Write the page for a project's published numbers and ledger."""
     draft = target.with_name(target.name + ".part")
-    draft.write_text(page(ledger.published(home), ledger.ledger(home=home), pages), encoding="utf-8")
+    draft.write_text(page(records.published(home), records.ledger(home=home), pages), encoding="utf-8")
     draft.replace(target)
     return target
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from filterlens import architectures, checkpoints, checks
-from filterlens.checkpoints import CheckpointError
-from filterlens.normalization import Normalization
+from filterlens import checks
+from filterlens.models import architectures, checkpoints
+from filterlens.models.checkpoints import CheckpointError
+from filterlens.models.scaling import Normalization
 from filterlens.sources import data_root
 
 # github.com/akamaster/pytorch_resnet_cifar10 (BSD-2), folder pretrained_models: file under FILTERLENS_DATA/weights, sha256

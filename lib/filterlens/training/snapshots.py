@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from filterlens.checkpoints import CheckpointError
+from filterlens.models.checkpoints import CheckpointError
 
 _MARK = b"filterlens run 1\n"
 

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from filterlens import results, runs
+from filterlens import runs
+from filterlens.book import results
 from filterlens.sources import project_home
 
 _TROUBLE = ("WARNING", "ERROR", "SEVERE", "Error")
@@ -73,7 +74,7 @@ def render(home: Path, *, say: Callable[[str], object] = print) -> Path:
     """
     site, doctrees = home / "_build" / "html", home / "_build" / ".doctrees"
     inputs = [home / name for name in ("book", "_config.yml", "requirements.txt")]
-    key, wanted = home / "_build" / "html.key", runs.fingerprint(inputs, home, also={"library": Path(__file__).parent})
+    key, wanted = home / "_build" / "html.key", runs.fingerprint(inputs, home, also={"library": Path(__file__).parents[1]})
     if (site / "index.html").exists() and key.exists() and key.read_text(encoding="utf-8") == wanted:
         say("The pages are up to date")
         return site

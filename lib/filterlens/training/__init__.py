@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from filterlens import batching, checks, loop, snapshots
-from filterlens.batching import Batched
-from filterlens.checkpoints import CheckpointError
-from filterlens.loop import History, Step
+from filterlens import checks
+from filterlens.models.checkpoints import CheckpointError
 from filterlens.network import mode_kept
+from filterlens.training import batching, loop, snapshots
+from filterlens.training.batching import Batched
+from filterlens.training.loop import History, Step
 
 __all__ = ["CheckpointError", "History", "cross_entropy", "evaluate", "fit"]
 

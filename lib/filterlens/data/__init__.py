@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from filterlens import archives, checks, pictures
-from filterlens.pictures import Photographs
+from filterlens import checks
+from filterlens.data import archives, pictures
+from filterlens.data.pictures import Photographs
 from filterlens.sources import DataError, project_home
 
 __all__ = ["DataError", "Images", "load", "names", "project_home"]

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from filterlens import checks, snapshots
-from filterlens.batching import Batched, Normalize, fingerprint, like
-from filterlens.checkpoints import CheckpointError
+from filterlens import checks
+from filterlens.models.checkpoints import CheckpointError
+from filterlens.training import snapshots
+from filterlens.training.batching import Batched, Normalize, fingerprint, like
 
 Step = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
