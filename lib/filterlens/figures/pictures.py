@@ -73,14 +73,14 @@ def mosaic(images: Tensor, *, columns: int, gap: int = 1, each: bool = True) -> 
 
 def signed_mosaic(images: Tensor, ax: Axes, *, columns: int, each: bool = True) -> Axes:
     """Signed pictures (n, c, h, w) as one mosaic, by default each scaled to its own largest magnitude."""
-    picture = mosaic(_large_enough(images), columns=columns, gap=2, each=each)
+    picture = mosaic(_large_enough(images), columns=columns, gap=3, each=each)
     signed(picture, ax, limit=float(torch.nan_to_num(picture).abs().max()))
     return tiled(ax)
 
 
 def gray_mosaic(images: Tensor, ax: Axes, *, columns: int) -> Axes:
     """Pictures (n, 1, h, w) or photographs (n, 3, h, w) in [0, 1] as one mosaic, shown as they are."""
-    photograph(mosaic(_large_enough(images), columns=columns, gap=2, each=False), ax)
+    photograph(mosaic(_large_enough(images), columns=columns, gap=3, each=False), ax)
     return tiled(ax)
 
 
