@@ -91,7 +91,7 @@ def test_train_hands_on_its_options_and_says_where_the_weights_are(monkeypatch: 
     monkeypatch.setattr(recipes, "train", trained)
     done = CliRunner().invoke(__main__.app, ["train", "lenet", "--seed", "3", "--n", "100", "--data", "mnist-5k"])
     assert done.output.strip() == f"{tmp_path / 'lenet.safetensors'}: 98.70 % of the test images"
-    assert seen == {"name": "lenet", "seed": 3, "epochs": None, "data": "mnist-5k", "n": 100, "out": "lenet", "checkpoint": True}
+    assert seen == {"name": "lenet", "seed": 3, "epochs": None, "data": "mnist-5k", "n": 100, "out": True, "checkpoint": True}
     assert CliRunner().invoke(__main__.app, ["train", "lenett"]).exit_code == 2
 
 

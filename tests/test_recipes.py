@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,16 @@ def test_train_ships_a_checkpoint_that_models_load(digits: str, tmp_path: Path) 
     normalization = models.normalization("lenet", pretrained=trained.path)
     tests = data.load(digits, "test")
     assert training.evaluate(again, tests, normalization=normalization)[1] == story["accuracy"]
+
+
+def test_only_the_recipe_itself_takes_its_name(digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
+    settings = {"data": "npz:toy.npz", "batch_size": 50}
+    monkeypatch.chdir(Path(digits.removeprefix("npz:")).parent)
+    Path("toy.npz").write_bytes(Path(digits.removeprefix("npz:")).read_bytes())
+    monkeypatch.setitem(recipes.RECIPES, "lenet", replace(recipes.RECIPES["lenet"], epochs=1, **settings))
+    assert recipes.train("lenet", out=True).path == tmp_path / "checkpoints" / "lenet.safetensors"
+    assert recipes.train("lenet", out=True, seed=1, n=100).path == tmp_path / "checkpoints" / "lenet-seed-1-n-100.safetensors"
 
 
 def test_without_out_nothing_is_written_and_the_seed_decides(digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     data: Annotated[str | None, typer.Option(help="Name of the images, instead of the recipe's.")] = None,
     n: Annotated[int | None, typer.Option(min=1, help="Take only so many training images.")] = None,
-    out: Annotated[str | None, typer.Option(help="Name in data/checkpoints or path of the weights (default NAME).")] = None,
+    out: Annotated[str | None, typer.Option(help="Name in data/checkpoints or path of the weights (default NAME, with what differs from its recipe).")] = None,
 ) -> None:
     """Train a network by its recipe and ship its weights. An interrupted training is taken up again."""
     from filterlens import checks, recipes
@@ -74,7 +74,7 @@ def train(
         checks.choice("name", name, recipes.names())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    trained = recipes.train(name, seed=seed, epochs=epochs, data=data, n=n, out=out or name, checkpoint=True)
+    trained = recipes.train(name, seed=seed, epochs=epochs, data=data, n=n, out=out or True, checkpoint=True)
     typer.echo(f"{trained.path}: {100 * trained.history.test_accuracy[-1]:.2f} % of the test images")
 
 

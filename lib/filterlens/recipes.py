@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def train(
     seed: int | None = None,
     epochs: int | None = None,
     data: str | None = None,
-    out: str | Path | None = None,
+    out: str | Path | bool | None = None,
     n: int | None = None,
     checkpoint: str | Path | bool | None = None,
 ) -> Trained:
@@ -76,7 +77,8 @@ def train(
 
     seed: of the first weights and of the training; 0 by default.
     data: name of the images, "train" and "test" are both used; ``n`` takes that many training images, balanced.
-    out: where the finished weights go: a name in data/checkpoints, or a path ending in .safetensors. None writes nothing.
+    out: where the finished weights go: a name in data/checkpoints, or a path ending in .safetensors; True for a name that says
+        what differs from the recipe (lenet, lenet-seed-1), so that no other run takes the recipe's own place. None writes nothing.
     checkpoint: the file to resume from after an interruption; True for one in the user's cache that is named by the settings.
 
     Raises TypeError or ValueError for a bad argument, ``data.DataError`` for missing images.
@@ -85,8 +87,8 @@ def train(
     seed = 0 if seed is None else checks.integer("seed", seed, 0)
     epochs = recipe.epochs if epochs is None else checks.integer("epochs", epochs, 1)
     n = None if n is None else checks.integer("n", n, 1)
-    if out is not None and (not isinstance(out, str | Path) or not str(out)):
-        raise TypeError(f"out: got {checks.describe(out)}, expected a name or a path")
+    if out is not None and (not isinstance(out, str | Path | bool) or not str(out)):
+        raise TypeError(f"out: got {checks.describe(out)}, expected a name, a path or True")
     if checkpoint is not None and not isinstance(checkpoint, str | Path | bool):
         raise TypeError(f"checkpoint: got {checks.describe(checkpoint)}, expected a path or True")
     images, tests = _images(recipe.data if data is None else data, n)
@@ -108,10 +110,12 @@ def train(
         normalization=normalization,
         checkpoint=file,
     )
-    path = None
-    if out is not None:
+    path, command = None, _command(name, recipe, seed, epochs, images.name, n)
+    if out is True:
+        out = re.sub(r"[^\w.]+", "-", command.removeprefix("filterlens train "))
+    if out:
         about = {
-            "command": _command(name, recipe, seed, epochs, images.name, n),
+            "command": command,
             "recipe": recipe.source,
             "seed": seed,
             "epochs": epochs,
@@ -121,7 +125,7 @@ def train(
             "threads": torch.get_num_threads(),
         }
         path = models.save_checkpoint(out, model, normalization=normalization, about=about)
-    if checkpoint is True and out is not None:
+    if checkpoint is True and out:
         file.unlink(missing_ok=True)  # the finished weights stand elsewhere now
     return Trained(model, history, normalization, path)
 
