@@ -82,7 +82,7 @@ bad_kernels = [
 bad_decoded = [("nothing", None, T), ("the pictures alone", DECODED.images, T), ("a model", MODEL, T)]
 bad_size = [
     ("zero", 0, V), ("negative", (12, -15), V), ("a fraction", 12.5, T), ("NaN", NAN, T), ("text", "big", T),
-    ("three sides", (2, 12, 15), V),
+    ("four sides", (1, 2, 12, 15), V),
     ("no sides", (), V), ("too small", 3, V),
 ]  # fmt: skip
 

@@ -78,7 +78,7 @@ def real(name: str, value: object, low: float | None = None, high: float | None 
 
 def indices(name: str, value: object, n: int) -> list[int]:
     """Check one index or several, all in [0, n), none twice; negative ones are refused."""
-    if isinstance(value, Tensor):
+    if hasattr(value, "tolist"):  # tensors and numpy arrays
         value = value.tolist()
     if isinstance(value, Integral) and not isinstance(value, bool):
         value = [value]

@@ -26,7 +26,7 @@ OPERATORS |= {"__rsub__": "rsub", "__rtruediv__": "a division by the image", "__
 NORMALISES_BY_INPUT = set("group_norm layer_norm instance_norm local_response_norm normalize rms_norm".split())
 
 
-class Reached(Exception):  # noqa: N818 - not an error: the traced layer has been computed, the rest is not needed
+class Reached(BaseException):  # noqa: N818 - not an error, and no network's `except` may swallow it: the layer has been computed
     pass
 
 
@@ -36,8 +36,16 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
 
 
 class Recorder(TorchFunctionMode):
+    """Numbers every tensor that comes from the image and keeps the steps between them.
+
+    What torch functions do not show (a scripted function, a write into part of a tensor) must not pass for a constant: a tensor
+    is one only if it belongs to the model or was seen being made from such.
+    """
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
+        own = [*model.parameters(), *model.buffers(), *(v for m in model.modules() for v in vars(m).values() if isinstance(v, Tensor))]
+        self.constants = {id(tensor): tensor for tensor in own}
         self.steps: list[steps.Step] = []
         self.tensors: list[Tensor] = []  # kept alive: a freed tensor's id could be given to another
         self.ids: dict[int, int] = {}
@@ -58,7 +66,7 @@ class Recorder(TorchFunctionMode):
     def enter(self, name: str) -> Callable:
         return lambda module, args: self.modules.append(name)
 
-    def leave(self, name: str, wanted: bool) -> Callable:
+    def leave(self, wanted: bool) -> Callable:
         def hook(module: nn.Module, args: tuple, output: object) -> None:
             self.modules.pop()
             if wanted and self.target is None and isinstance(output, Tensor):
@@ -76,6 +84,14 @@ class Recorder(TorchFunctionMode):
         self.steps.append(step)
         return result
 
+    def overwritten(self, tensor: Tensor, inputs: list[int], reason: str) -> None:
+        """Whoever shares memory with a tensor that is written to has no linear part any more; the writer records the tensor itself."""
+        place = tensor.untyped_storage().data_ptr()
+        sharing = [t for t in self.tensors if t is not tensor and t.untyped_storage().data_ptr() == place]
+        whole = [tensor] if "overwritten" in reason else []
+        for other in {id(t): t for t in [*sharing, *whole]}.values():
+            self.add(steps.Refused, inputs or [0], other, reason=reason)
+
     def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> object:
         kwargs = kwargs or {}
         flat = [*args, *kwargs.values()]
@@ -84,9 +100,14 @@ class Recorder(TorchFunctionMode):
         shapes = {self.known(v): v.shape for v in flat if self.known(v) is not None}
         result = func(*args, **kwargs)
         several = isinstance(result, list | tuple) and any(isinstance(r, Tensor) for r in result)
+        name = getattr(func, "__name__", str(func))
+        unseen = [v for v in flat if isinstance(v, Tensor) and self.known(v) is None and id(v) not in self.constants]
+        if name == "__setitem__" and (inputs or unseen):
+            self.overwritten(args[0], inputs, "a part of it is overwritten")
+        if not inputs and not unseen:
+            self.constants.update((id(r), r) for r in (result if several else [result]) if isinstance(r, Tensor))
         if not inputs or not (isinstance(result, Tensor) or several):
             return result  # shapes, numbers, and whatever does not come from the image
-        name = getattr(func, "__name__", str(func))
         if name == "__get__":  # attributes: .data is the tensor, .T and the like are not followed
             name = "detach" if result.shape == shapes[inputs[0]] else "an attribute of a tensor"
         name = OPERATORS.get(name, name)
@@ -94,9 +115,13 @@ class Recorder(TorchFunctionMode):
             self.alias(result, inputs[0])
             return result
         handler = getattr(self, "_" + name.removesuffix("_"), None)
+        if isinstance(result, Tensor) and any(result is v for v in flat):  # in place
+            self.overwritten(result, inputs, "it is changed in place through a view")
         try:
+            if unseen:
+                raise _NoLinearPart(f"torch's '{name}' takes a tensor made by code that torch functions do not show (a scripted function?)")
             if handler is None:
-                known = "normalises by the input's own statistics" if name in NORMALISES_BY_INPUT else "is not linear, or not known here"
+                known = "normalises by the input's own statistics" if name in NORMALISES_BY_INPUT else "is not linear, or not supported"
                 raise _NoLinearPart(f"torch's '{name}' {known}")
             handler(result, inputs, shapes, args, kwargs)
         except _NoLinearPart as why:
@@ -111,7 +136,7 @@ class Recorder(TorchFunctionMode):
         a = _named("input weight bias stride padding dilation groups", args, kwargs, bias=None, stride=1, padding=0, dilation=1, groups=1)
         if inputs != [self.known(a["input"])]:
             raise _NoLinearPart("its filters depend on the image")
-        weight, dilation, extra = a["weight"].detach(), _pair(a["dilation"]), (0, 0)
+        weight, dilation, extra = a["weight"].detach().clone(), _pair(a["dilation"]), (0, 0)
         if isinstance(a["padding"], str):
             total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)] if a["padding"] == "same" else [0, 0]
             padding, extra = (total[0] // 2, total[1] // 2), (total[0] % 2, total[1] % 2)
@@ -126,7 +151,7 @@ class Recorder(TorchFunctionMode):
             raise _NoLinearPart("its weights depend on the image")
         if len(shapes[inputs[0]]) != 2:
             raise _NoLinearPart(f"a linear layer on a tensor of shape {tuple(shapes[inputs[0]])}, expected (n, d)")
-        self.add(steps.Convolution, inputs, result, weight=a["weight"].detach()[:, :, None, None])
+        self.add(steps.Convolution, inputs, result, weight=a["weight"].detach().clone()[:, :, None, None])
 
     def _batch_norm(self, result, inputs, shapes, args, kwargs):
         names = "input running_mean running_var weight bias training momentum eps"
@@ -177,26 +202,28 @@ class Recorder(TorchFunctionMode):
         self.add(steps.AveragePool, inputs, result, kernel=whole, pace=whole, fixed=whole)
 
     def _add(self, result, inputs, shapes, args, kwargs):
+        alpha = _operands(args, kwargs, alpha=1)["alpha"]
+        if len(inputs) > 2 or alpha != 1 or any(shapes[n] != result.shape for n in inputs):
+            raise _NoLinearPart(f"a sum of tensors of shapes {[tuple(shapes[n]) for n in inputs]}" + f", times {alpha}" * (alpha != 1))
         if len(inputs) == 1:  # a constant: a bias, which decoding drops (x + x is seen as two inputs)
-            if result.shape != shapes[inputs[0]]:
-                raise _NoLinearPart("a sum that broadcasts the image's tensor")
-            alpha = kwargs.get("alpha", 1)
-            scaled = alpha != 1 and self.known(args[0]) is None
-            self.add(steps.Scale, inputs, result, factor=torch.tensor([float(alpha) if scaled else 1.0], dtype=result.dtype))
-            return
-        if len(inputs) > 2 or kwargs.get("alpha", 1) != 1 or any(shapes[n] != result.shape for n in inputs):
-            raise _NoLinearPart(f"a sum of tensors of shapes {[tuple(shapes[n]) for n in inputs]}")
-        self.add(steps.Add, inputs, result)
+            self._times(1.0, result, inputs)
+        else:
+            self.add(steps.Add, inputs, result)
 
     def _sub(self, result, inputs, shapes, args, kwargs):
-        if len(inputs) == 1 and result.shape == shapes[inputs[0]]:
-            sign = 1.0 if self.known(args[0]) is not None else -1.0
-            self.add(steps.Scale, inputs, result, factor=torch.tensor([sign], dtype=result.dtype))
-        else:
-            raise _NoLinearPart("a difference of two tensors that depend on the image")
+        a = _operands(args, kwargs, alpha=1)
+        if len(inputs) > 1 or a["alpha"] != 1 or result.shape != shapes[inputs[0]]:
+            raise _NoLinearPart("a difference of two tensors that depend on the image, or one with a factor")
+        self._times(1.0 if self.known(a["input"]) is not None else -1.0, result, inputs)
 
     def _rsub(self, result, inputs, shapes, args, kwargs):  # constant - x
         self._sub(result, inputs, shapes, args[::-1], kwargs)
+
+    def _neg(self, result, inputs, shapes, args, kwargs):
+        self._times(-1.0, result, inputs)
+
+    def _times(self, number, result, inputs):
+        self.add(steps.Scale, inputs, result, factor=torch.tensor([number], dtype=result.dtype, device=result.device))
 
     def _mul(self, result, inputs, shapes, args, kwargs):
         if len(inputs) > 1:  # the gated tensor has the shape of the result, its factors fewer units
@@ -205,15 +232,19 @@ class Recorder(TorchFunctionMode):
                 raise _NoLinearPart("a product of two tensors that both depend on the image")
             self.add(steps.Gain, gated, result)
             return
-        self._factor(result, inputs, shapes, next(v for v in args if self.known(v) is None), lambda f: f)
+        a = _operands(args, kwargs)
+        self._factor(result, inputs, shapes, a["other"] if self.known(a["input"]) is not None else a["input"], lambda f: f)
 
     def _div(self, result, inputs, shapes, args, kwargs):
-        if len(inputs) > 1 or self.known(args[0]) is None:
-            raise _NoLinearPart("a division by a tensor that depends on the image")
-        self._factor(result, inputs, shapes, args[1], lambda f: 1 / f)
+        a = _operands(args, kwargs, rounding_mode=None)
+        if len(inputs) > 1 or self.known(a["input"]) is None or a["rounding_mode"]:
+            raise _NoLinearPart("a division by a tensor that depends on the image, or one that rounds")
+        self._factor(result, inputs, shapes, a["other"], lambda f: 1 / f)
 
     def _factor(self, result, inputs, shapes, value, turn):
-        factor = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value), dtype=result.dtype)
+        factor = (
+            value.detach().clone() if isinstance(value, Tensor) else torch.tensor(float(value), dtype=result.dtype, device=result.device)
+        )
         shape = shapes[inputs[0]]
         per_channel = factor.ndim <= len(shape) and all(
             n == 1 or axis == 1 for n, axis in zip(factor.shape, range(len(shape) - factor.ndim, len(shape)), strict=True)
@@ -287,3 +318,11 @@ class _NoLinearPart(Exception):  # noqa: N818
 
 def _named(names: str, args: tuple, kwargs: dict, **defaults: object) -> dict:
     return {**defaults, **dict(zip(names.split(), args, strict=False)), **kwargs}
+
+
+def _operands(args: tuple, kwargs: dict, **defaults: object) -> dict:
+    """The two sides of an arithmetic operation and its known options; any other option could change what it computes."""
+    a = _named("input other", args, kwargs, **defaults)
+    if set(a) != {"input", "other", *defaults}:
+        raise _NoLinearPart(f"arithmetic with {sorted(set(a) - {'input', 'other', *defaults})}")
+    return a

@@ -7,12 +7,14 @@ functional calls, in-place ones, torchvision's, timm's and the reader's own alik
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from .. import checks
+from ..network import evaluating
 from . import steps
 from .recorder import Reached, Recorder
 
@@ -82,34 +84,30 @@ def trace(model: nn.Module, layer: str, input_size: tuple[int, int, int]) -> Tra
     Raises ``ValueError`` if the layer is unknown or never called, or if the image does not fit the network.
     """
     checks.module("model", model)
-    checks.choice("layer", layer, [name for name, _ in model.named_modules() if name])
+    checks.choice("layer", layer, [name for name, _ in model.named_modules(remove_duplicate=False) if name])
     if not isinstance(input_size, tuple | list) or len(input_size) != 3:
         raise TypeError(f"input_size: got {checks.describe(input_size)}, expected (channels, height, width)")
     for side in input_size:
         checks.integer("input_size", side, 1)
-    recorder = Recorder(model)
-    modes = [(m, m.training) for m in model.modules()]
-    handles = [m.register_forward_pre_hook(recorder.enter(n)) for n, m in model.named_modules()]
-    handles += [m.register_forward_hook(recorder.leave(n, n == layer)) for n, m in model.named_modules()]
-    weight = next(p for p in model.parameters() if p.is_floating_point())
-    image = torch.zeros(1, *input_size, dtype=weight.dtype, device=weight.device)
-    try:
-        for module, _ in modes:
-            module.training = False
-        with torch.no_grad(), recorder:
-            recorder.number(image)
-            model(image)
-    except Reached:
-        pass
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise ValueError(
-            f"input_size: the network does not take an image of {tuple(input_size)}: {(str(error) or type(error).__name__).splitlines()[0]}"
-        ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, training in modes:
-            module.training = training
+    weight = next((p for p in [*model.parameters(), *model.buffers()] if p.is_floating_point()), None)
+    if weight is None:
+        raise ValueError("model: got a network without weights, expected a convolutional network")
+    recorder, wanted = Recorder(model), model.get_submodule(layer)
+    with ExitStack() as undo:
+        undo.enter_context(evaluating(model))
+        try:
+            for name, module in model.named_modules():
+                undo.callback(module.register_forward_pre_hook(recorder.enter(name)).remove)
+                undo.callback(module.register_forward_hook(recorder.leave(module is wanted)).remove)
+            image = torch.zeros(1, *input_size, dtype=weight.dtype, device=weight.device)
+            with recorder:
+                recorder.number(image)
+                model(image)
+        except Reached:
+            pass
+        except Exception as error:
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            raise ValueError(f"input_size: the network does not take an image of {tuple(input_size)}: {why}") from error
     if recorder.target is None:
         raise ValueError(
             f"layer: '{layer}' is not called in a forward pass, or its output does not come from the image by torch operations"
@@ -121,7 +119,7 @@ def trace(model: nn.Module, layer: str, input_size: tuple[int, int, int]) -> Tra
 
 
 def first_channels(model: nn.Module) -> int:
-    """Channels of the image, by the first convolution (or linear layer) of the network."""
+    """Channels of the image, by the first convolution in order of registration."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             return module.in_channels

@@ -7,9 +7,10 @@ filters a picture is made of; ``CharacterNetwork`` is the supplement's hand-buil
 """
 
 from .characters import CHARACTERS, PARTS, CharacterNetwork
-from .compare import Comparison, ErrorTable, compare, error_table, reconstruction_error
+from .compare import Comparison, compare, reconstruction_error
 from .contributions import Contribution, contributions
 from .decode import DecodedFilters, DecodingStep, decode, respond, substitute, thresholded
+from .table import ErrorTable, error_table
 
 __all__ = [
     "CHARACTERS",

@@ -11,15 +11,13 @@ The paper normalises "the contrast range once for each image" and does not say m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ... import checks, network
-from ...linear import MODES
-from .decode import DecodedFilters, checked_images, decodable, decode, respond
+from .decode import DecodedFilters, checked_images, decodable, respond
 
 NORMALIZATIONS = ("tensor", "map", "zscore", "fit", "none")
 
@@ -49,33 +47,6 @@ class Comparison:
         return float(self.error.double().std(correction=0))
 
 
-@dataclass(frozen=True, eq=False)
-class ErrorTable:
-    """Table 1: ``errors[layer, unpool, normalize]`` (n,) per image, ``correlations[layer, unpool]``, ``agreements[layer, unpool]``."""
-
-    errors: dict[tuple[str, str, str], Tensor] = field(repr=False)
-    correlations: dict[tuple[str, str], Tensor] = field(repr=False)
-    agreements: dict[tuple[str, str], Tensor] = field(repr=False)
-    n: int
-
-    @classmethod
-    def join(cls, tables: Iterable[ErrorTable]) -> ErrorTable:
-        """The same cells over several sets of images."""
-        tables = list(tables)
-        columns = ({key: torch.cat([t[key] for t in parts]) for key in parts[0]} for parts in zip(*map(cls._columns, tables), strict=True))
-        return cls(*columns, sum(table.n for table in tables))
-
-    def _columns(self) -> tuple[dict, dict, dict]:
-        return self.errors, self.correlations, self.agreements
-
-    def mean(self, layer: str, unpool: str = "nearest", normalize: str = "tensor") -> float:
-        return float(self.errors[layer, unpool, normalize].double().mean())
-
-    def std(self, layer: str, unpool: str = "nearest", normalize: str = "tensor") -> float:
-        """Over images, as the paper's (divisor n)."""
-        return float(self.errors[layer, unpool, normalize].double().std(correction=0))
-
-
 def reconstruction_error(maps: Tensor, responses: Tensor, normalize: str = "tensor") -> Tensor:
     """Mean squared difference of two tensors (n, k, h, w) per image (n,), after the named normalisation of both.
 
@@ -88,6 +59,7 @@ def reconstruction_error(maps: Tensor, responses: Tensor, normalize: str = "tens
     axes = (2, 3) if normalize == "map" else (1, 2, 3)
     if normalize == "map" and maps.shape[2:] == (1, 1):
         raise ValueError("normalize: got 'map' where each map is 1 x 1, expected maps of more than one unit")
+    maps, responses = ((x.float() if x.dtype.itemsize < 4 else x) for x in (maps, responses))  # half precision sums badly
     if normalize == "fit":
         gain, shift = _best_line(responses, maps)
         span = _span(maps, axes)
@@ -105,76 +77,40 @@ def compare(model: nn.Module, decoded: DecodedFilters, images: Tensor, *, normal
     """The network's maps of the decoded layer against the responses of its decoded filters, image by image.
 
     images (n, c, h, w), normalized as the network expects; the maps are those before any activation that follows.
-    Images are taken in batches so that a forward pass stays within ``max_bytes``; the model is left as it was.
+    Images are taken in batches that keep the forward pass and the comparison within ``max_bytes``; the model is left as it was.
+    The network pads its maps' border with zeros in every layer, the decoded filter only the image: border units differ for that.
     Raises ``ValueError``/``TypeError`` naming the argument.
     """
     checks.module("model", model)
     checked_images(decoded, images)
     checks.choice("normalize", normalize, NORMALIZATIONS)
     checks.integer("max_bytes", max_bytes, 1)
-    size = max(1, max_bytes // (images.element_size() * 2 * decoded.trace.elements))
+    layer = decodable(model).get(decoded.layer)
+    if layer is None or len(layer.weight) != decoded.trace.channels[1] or layer.weight.dtype != decoded.images.dtype:
+        raise ValueError(f"model: it has no layer '{decoded.layer}' of {decoded.trace.channels[1]} filters in {decoded.images.dtype}, "
+                         "expected the network the filters were decoded from")  # fmt: skip
     stopped, kernels, rows = network.stop_at(model, decoded.layer), list(decoded.kernels), []
-    with network.evaluating(model), torch.no_grad():
-        for batch in images.split(size):
-            maps, responses = _four(stopped(batch))[:, kernels], respond(decoded, batch)
-            ranks = _correlation(_ranks(maps), _ranks(responses))
-            row = reconstruction_error(maps, responses, normalize), _correlation(maps, responses), ranks
-            rows.append((*row, _strongest(maps) == _strongest(responses)))
+    with network.evaluating(model):
+        for batch in images.split(_batch_size(decoded, images, max_bytes)):
+            maps, responses = one_unit(stopped(batch))[:, kernels], respond(decoded, batch)
+            if maps.shape != responses.shape:
+                raise ValueError(f"model: its maps have shape {tuple(maps.shape)}, the decoded filters' {tuple(responses.shape)}, "
+                                 "expected the network the filters were decoded from")  # fmt: skip
+            ranks = correlation(_ranks(maps), _ranks(responses))
+            row = reconstruction_error(maps, responses, normalize), correlation(maps, responses), ranks
+            rows.append((*row, strongest(maps) == strongest(responses)))
     return Comparison(decoded.layer, normalize, *(torch.cat(column) for column in zip(*rows, strict=True)))
 
 
-def error_table(
-    model: nn.Module,
-    layers: list[str],
-    batches: Iterable[Tensor],
-    *,
-    unpools: tuple[str, ...] = MODES,
-    normalizations: tuple[str, ...] = NORMALIZATIONS,
-    scale: str = "none",
-    input_size: int | tuple[int, int] | None = None,
-) -> ErrorTable:
-    """The paper's Table 1, every reading of it: one forward pass per batch serves all layers, unpoolings, normalisations.
-
-    ``batches`` yields normalized images (n, c, h, w). ``map`` is left out where a layer's maps are single numbers.
-    Raises ``ValueError``/``TypeError`` naming the argument.
-    """
-    checks.module("model", model)
-    choices = {"layers": decodable(model), "unpools": MODES, "normalizations": NORMALIZATIONS}
-    for argument, names in (("layers", layers), ("unpools", unpools), ("normalizations", normalizations)):
-        if not isinstance(names, list | tuple) or not names:
-            raise TypeError(f"{argument}: got {checks.describe(names)}, expected a list of at least one of {list(choices[argument])[-12:]}")
-        for name in names:
-            checks.choice(argument, name, choices[argument])
-    if isinstance(batches, Tensor) or not isinstance(batches, Iterable):
-        raise TypeError(f"batches: got {checks.describe(batches)}, expected an iterable of image tensors (n, c, h, w)")
-    banks = {
-        (layer, unpool): decode(model, layer, unpool=unpool, scale=scale, input_size=input_size) for layer in layers for unpool in unpools
-    }
-    errors: dict = {}
-    correlations: dict = {}
-    agreements: dict = {}
-    n = 0
-    with network.evaluating(model), torch.no_grad():
-        for batch in batches:
-            for bank in banks.values():
-                checked_images(bank, batch, "batches")
-            n += len(batch)
-            with network.capture(model, layers) as maps:
-                model(batch)
-            for (layer, unpool), bank in banks.items():
-                truth, responses = _four(maps[layer]), respond(bank, batch)
-                for name in normalizations:
-                    if name != "map" or truth.shape[2:] != (1, 1):
-                        errors.setdefault((layer, unpool, name), []).append(reconstruction_error(truth, responses, name))
-                correlations.setdefault((layer, unpool), []).append(_correlation(truth, responses))
-                agreements.setdefault((layer, unpool), []).append(_strongest(truth) == _strongest(responses))
-    if not n:
-        raise ValueError("batches: got no images, expected at least one batch")
-    joined = ({key: torch.cat(parts) for key, parts in table.items()} for table in (errors, correlations, agreements))
-    return ErrorTable(*joined, n)
+def _batch_size(decoded: DecodedFilters, images: Tensor, max_bytes: int) -> int:
+    """Images per batch: all recorded tensors, at these images' size, and six tensors of maps in float64 for the comparison."""
+    h, w = decoded.trace.input_size
+    rows, columns = decoded.trace.size(*images.shape[2:])
+    forward = decoded.trace.elements * images.shape[2] * images.shape[3] / (h * w) * images.element_size()
+    return max(1, int(max_bytes / (2 * forward + 6 * 8 * len(decoded.kernels) * rows * columns)))
 
 
-def _four(maps: Tensor) -> Tensor:
+def one_unit(maps: Tensor) -> Tensor:
     return maps if maps.ndim == 4 else maps[:, :, None, None]  # a linear layer's output is one unit per channel
 
 
@@ -197,13 +133,14 @@ def _best_line(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return gain, my - gain * mx
 
 
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
+def correlation(a: Tensor, b: Tensor) -> Tensor:
     """Pearson's r per image, over everything else; 0 where one side is constant."""
     return (_unit(a) * _unit(b)).sum(1)
 
 
 def _unit(x: Tensor) -> Tensor:
-    x = x.flatten(1) - x.flatten(1).mean(1, keepdim=True)
+    x = x.flatten(1).float() if x.dtype.itemsize < 4 else x.flatten(1)
+    x = x - x.mean(1, keepdim=True)
     length = x.norm(dim=1, keepdim=True)
     return x / torch.where(length > 0, length, torch.ones_like(length))
 
@@ -212,8 +149,8 @@ def _ranks(x: Tensor) -> Tensor:
     """Ranks over everything but the image, equal values sharing the mean of theirs."""
     x = x.flatten(1).contiguous()
     ordered = x.sort(1).values
-    return (torch.searchsorted(ordered, x) + torch.searchsorted(ordered, x, right=True)).to(x.dtype) / 2
+    return (torch.searchsorted(ordered, x) + torch.searchsorted(ordered, x, right=True)).double() / 2
 
 
-def _strongest(maps: Tensor) -> Tensor:
+def strongest(maps: Tensor) -> Tensor:
     return maps.amax((2, 3)).argmax(1)

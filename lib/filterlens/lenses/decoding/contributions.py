@@ -45,7 +45,8 @@ def contributions(decoded: DecodedFilters, kernel: int, *, top: int = 8, depth: 
 
     Shares are exact with nearest unpooling; interpolation depends on a patch's border, and what the shares then miss of
     the picture is counted in ``rest``. On residual networks the units are those of the tensor that enters the convolution.
-    Raises ``ValueError``/``TypeError`` naming the argument, e.g. for a kernel that was not decoded.
+    Peak memory: the pictures of every channel of every tensor that enters a convolution on the way; for a deep layer of a large
+    network limit ``depth``. Raises ``ValueError``/``TypeError`` naming the argument, e.g. for a kernel that was not decoded.
     """
     if not isinstance(decoded, DecodedFilters):
         raise TypeError(f"decoded: got {checks.describe(decoded)}, expected what decode(...) returns")

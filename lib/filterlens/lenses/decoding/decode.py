@@ -33,9 +33,10 @@ class DecodingStep:
 class DecodedFilters:
     """Filters of one layer in image space.
 
-    images (k, c, h, w), raw units; ``kernels`` (k,) their indices in the layer; ``stride``: image pixels between two
-    neighbouring units of the layer; ``offset``: row and column of the picture's corner for the unit at (0, 0), negative
-    under padding; ``steps``: the sizes on the way down; ``trace``: the recorded network.
+    images (k, c, h, w), raw units, as large as the unit's receptive field (which may exceed the image); ``kernels`` (k,)
+    their indices in the layer; ``stride``: image pixels between two neighbouring units of the layer; ``offset``: row and
+    column of the picture's corner for the unit at (0, 0), negative under padding; ``steps``: the sizes on the way down;
+    ``trace``: the recorded network.
     """
 
     images: Tensor = field(repr=False)
@@ -48,6 +49,11 @@ class DecodedFilters:
     steps: tuple[DecodingStep, ...]
     rule: Rule = field(repr=False)
     trace: Trace = field(repr=False)
+
+    def __repr__(self) -> str:
+        k, c, h, w = self.images.shape
+        where = f"stride {self.stride}, offset {self.offset}, unpool {self.unpool!r}, scale {self.scale!r}"
+        return f"DecodedFilters({self.layer!r}: {k} pictures of {c} x {h} x {w}, {where})"
 
 
 def substitute(z: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
@@ -72,7 +78,7 @@ def decode(
     *,
     unpool: str = "nearest",
     scale: str = "none",
-    input_size: int | tuple[int, int] | None = None,
+    input_size: int | tuple[int, ...] | None = None,
     gain: str = "refuse",
     keep_steps: bool = False,
     max_bytes: int = 2**30,
@@ -86,9 +92,11 @@ def decode(
     padding is ignored (the unit is an interior one). Image channels are kept apart, where the paper sums them.
 
     ``kernels``: indices, default all. ``input_size``: image height and width the network is recorded at, which matters
-    only where positions are fixed (a linear layer, global pooling); default: the network's own, else 224.
+    only where positions are fixed (a linear layer, global pooling); default: the network's own, else 224; (channels, height,
+    width) where the first registered convolution is not the one that sees the image.
     ``gain="one"`` takes factors that depend on the image (squeeze-excite) to be 1, with a warning.
-    ``keep_steps`` keeps the field of every step. Peak memory: the result and at most ``max_bytes`` beside it.
+    ``keep_steps`` keeps the field (k, c, h, w) of every step as part of the result. Peak memory: the result, a copy of the
+    recorded weights, and at most ``max_bytes`` beside them; where one kernel needs more, an error says how much.
 
     Raises ``TypeError``/``ValueError`` naming the argument: unknown layer, indices out of range, NaN weights, and
     networks whose gain depends on the image on the way (squeeze-excite, attention, normalisation by the input).
@@ -102,6 +110,7 @@ def decode(
     size = image_size(model, input_size)
     chosen = checks.indices("kernels", range(module.weight.shape[0]) if kernels is None else kernels, module.weight.shape[0])
     recorded, rule = trace(model, layer, size), Rule(unpool, scale, gain)
+    stride = recorded.stride  # refuses unequal strides before any work
     for step in recorded.steps:
         numbers = step.weight if isinstance(step, Convolution) else step.factor if isinstance(step, Scale) else None
         if numbers is not None and not (numbers.sum().isfinite() or numbers.isfinite().all()):  # one sum costs next to nothing
@@ -113,24 +122,27 @@ def decode(
         patch = walk(recorded, chosen, rule, max_bytes=max_bytes)
         steps = _steps(recorded, chosen, rule, keep_steps)
     offset = (patch.top, patch.left)
-    return DecodedFilters(patch.values, layer, tuple(chosen), unpool, scale, recorded.stride, offset, steps, rule, recorded)
+    return DecodedFilters(patch.values, layer, tuple(chosen), unpool, scale, stride, offset, steps, rule, recorded)
 
 
 def decodable(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers with filters, convolutions and linear layers, by name."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+    """The layers with filters, convolutions and linear layers, by name (a shared one under each of its names)."""
+    return {name: module for name, module in model.named_modules(remove_duplicate=False) if isinstance(module, nn.Conv2d | nn.Linear)}
 
 
-def image_size(model: nn.Module, input_size: int | tuple[int, int] | None) -> tuple[int, int, int]:
+def image_size(model: nn.Module, input_size: int | tuple[int, ...] | None) -> tuple[int, int, int]:
     """(c, h, w) to record the network at: what was asked for, else what the network says of itself, else 224 x 224."""
-    channels = first_channels(model)
     if input_size is None:
         own = getattr(model, "input_size", None) or (getattr(model, "pretrained_cfg", None) or {}).get("input_size")
-        return tuple(own) if own else (channels, 224, 224)
-    sides = (input_size, input_size) if not isinstance(input_size, tuple | list) else tuple(input_size)
-    if len(sides) != 2:
-        raise ValueError(f"input_size: got {checks.describe(input_size)}, expected a number of pixels or (height, width)")
-    return channels, checks.integer("input_size", sides[0], 1), checks.integer("input_size", sides[1], 1)
+        fits = isinstance(own, tuple | list) and len(own) == 3 and all(isinstance(n, int) and n > 0 for n in own)
+        return first_channels(model), *(own[1:] if fits else (224, 224))
+    sides = tuple(input_size) if isinstance(input_size, tuple | list) else (input_size, input_size)
+    if len(sides) not in (2, 3):
+        raise ValueError(
+            f"input_size: got {checks.describe(input_size)}, expected a number of pixels, (height, width) or (channels, height, width)"
+        )
+    sides = sides if len(sides) == 3 else (first_channels(model), *sides)
+    return checks.integer("input_size", sides[0], 1), checks.integer("input_size", sides[1], 1), checks.integer("input_size", sides[2], 1)
 
 
 def _steps(recorded: Trace, chosen: list[int], rule: Rule, keep: bool) -> tuple[DecodingStep, ...]:
@@ -159,7 +171,7 @@ def respond(decoded: DecodedFilters, images: Tensor) -> Tensor:
     """Correlate images with decoded filters at the places of the layer's units: R_k = I * df_k, every ``stride`` pixels.
 
     images (n, c, h, w), normalized as the network expects -> (n, k, H, W), the size of the layer's own map for such
-    images, padded with zeros as the network pads. Peak memory: one padded copy of the images and the result.
+    images, padded with zeros where the network pads. Peak memory: one padded copy of the images and the result.
     Raises ``ValueError`` if the images do not fit the decoded filters or the network.
     """
     checked_images(decoded, images)
