@@ -151,6 +151,83 @@ def test_an_auxiliary_head_is_told_apart_by_an_example() -> None:
     assert network.classifier(model, example=torch.rand(1, 2, 5, 6)) is model.fc
 
 
+class Excited(nn.Module):
+    """A convolution and squeeze-and-excitation with linear layers, as in the last block of many networks."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.squeeze, self.excite = nn.Conv2d(channels, 5, 2), nn.Linear(5, 3), nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return x * self.excite(self.squeeze(x.mean((2, 3))).relu()).sigmoid()[:, :, None, None]
+
+
+def test_squeeze_and_excitation_in_the_last_block_is_no_head(images: Tensor) -> None:
+    model = stirred(nn.Sequential(nn.Conv2d(2, 3, 3), Excited(3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)))
+    assert network.classifier(model, example=images) is model[4]
+    assert torch.equal(network.pooled(model, [(images, torch.tensor([0, 1]))])[0], model[:4](images).detach())
+    with pytest.raises(ValueError, match="3 linear layers .*pass example="):
+        network.classifier(model)
+
+    def forward(m, x):  # the product is no module's output; the pooling's input tells
+        x = m.conv(x)
+        return m.fc(m.flat(m.pool(x * m.excite(x.mean((2, 3)))[:, :, None, None])))
+
+    parts = dict(conv=nn.Conv2d(2, 3, 3), excite=nn.Linear(3, 3), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(3, 4))
+    model = stirred(Custom(forward, **parts))
+    assert network.classifier(model, example=images) is model.fc
+
+
+def test_a_head_inside_of_a_container_that_receives_the_map(images: Tensor) -> None:
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
+    model = stirred(nn.Sequential(nn.Conv2d(2, 3, 3), head))
+    assert network.classifier(model, example=images) is head[2]
+
+
+def test_a_map_of_one_pixel_needs_no_pooling(images: Tensor) -> None:
+    layers = [nn.Conv2d(2, 3, (9, 10)), nn.MaxPool2d((1, 2)), nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)]
+    model = stirred(nn.Sequential(*layers))
+    assert network.classifier(model, example=images) is model[5]
+
+
+def test_a_vision_transformer_is_refused_in_a_few_words() -> None:
+    model = models.load("torchvision/vit_b_16", pretrained=False)
+    with pytest.raises(ValueError, match=r"^model: VisionTransformer has \d+ linear layers \[.*, \.\.\.\]; expected") as without:
+        network.classifier(model)
+    with pytest.raises(ValueError, match=r"^model: VisionTransformer has \d+ linear layers .* on tokens") as within:
+        network.classifier(model, example=torch.rand(1, 3, 224, 224))
+    assert len(str(without.value)) < 400 and len(str(within.value)) < 400
+
+
+def test_pooled_takes_the_models_precision(toy: nn.Module) -> None:
+    images = torch.randn(3, 2, 9, 11)
+    features, _ = network.pooled(toy.double(), [(images, torch.tensor([0, 1, 2]))])
+    assert torch.equal(features, toy[:7](images.double()).detach())
+
+
+@pytest.mark.bad_input
+def test_an_example_that_the_networks_own_code_refuses_is_named(images: Tensor) -> None:
+    """Whatever the exception: a two-input forward, an assert, a missing key."""
+
+    def asserting(m, x):
+        assert x.shape[1] == 7, "seven channels"
+        return m.a(x)
+
+    for forward, said in [
+        (asserting, "seven channels"),
+        (lambda m, x: m.a(x, x), "TypeError"),
+        (lambda m, x: {}["left"], "KeyError: 'left'"),
+    ]:
+        model = stirred(Custom(forward, a=nn.Conv2d(2, 3, 3)))
+        for call in (network.conv_layers, network.classifier):
+            with pytest.raises(ValueError, match=f"^example: .*{said}"):
+                call(model, example=images)
+        with pytest.raises(ValueError, match=f"^batches: images of number 0: .*{said}"):
+            network.pooled(model, [(images, torch.tensor([0, 1]))])
+        assert hooks(model) == 0 and not model.training
+
+
 # true values and right gradients
 
 
@@ -329,7 +406,7 @@ def test_nothing_is_left_after_an_exception(images: Tensor) -> None:
         network.stop_at(model, "2")(images)
     with pytest.raises(ValueError, match="example: .*in the middle"):
         network.conv_layers(model, example=images)
-    with pytest.raises(ValueError, match="example: .*in the middle"):
+    with pytest.raises(ValueError, match="^batches: .*in the middle"):
         network.pooled(model, [(images, torch.tensor([0, 1]))])
     with pytest.raises(KeyError), network.evaluating(model):
         raise KeyError
@@ -338,7 +415,7 @@ def test_nothing_is_left_after_an_exception(images: Tensor) -> None:
 
 def test_pooled_leaves_nothing_when_a_later_batch_fails(toy: nn.Module, images: Tensor) -> None:
     before, labels = condition(toy), torch.tensor([0, 1])
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="^batches: images of number 1: .* does not go through the model"):
         network.pooled(toy, [(images, labels), (images[:, :1], labels)])
     with pytest.raises(ZeroDivisionError):
         network.pooled(toy, ((images, labels) if i else 1 / 0 for i in (1, 0)))

@@ -146,31 +146,56 @@ def classifier(model: nn.Module, *, example: Tensor | None = None) -> nn.Linear:
     """The one linear layer after pooling, whose input is one number per channel.
 
     Judged by registration: one linear layer after the last convolution, as wide as a convolution or batch normalisation of
-    the model. With an example, normalized images (n, c, h, w), judged by what happens in a forward pass.
-    Raises ValueError for any other head, saying what was found.
+    the model. With an example, normalized images (n, c, h, w), judged by what happens in a forward pass: one linear layer
+    after the last map of more than one pixel, so that squeeze-and-excitation inside of a block does not count.
+
+    Between pooling and that layer there may be 1 x 1 convolutions and activations (MobileNetV3): then the numbers are the
+    channels of the last of them. Raises ValueError for any other head, saying what was found, and for an example that does
+    not go through the model.
     """
     checks.module("model", model)
-    if example is None:
-        calls = [_Call(name, module, (), ()) for name, module in model.named_modules() if name]
-        widths = {m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)}
-        widths |= {m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d)}
-    else:
-        calls = _calls(model, example)
-        widths = {call.gave[1] for call in calls if len(call.gave) == 4}
+    if example is not None:
+        return _judged(model, _calls(model, example))
+    calls = [_Call(name, module, (), ()) for name, module in model.named_modules() if name]
+    widths = {m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)}
+    widths |= {m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d)}
+    return _judged(model, calls, widths)
+
+
+def _judged(model: nn.Module, calls: list[_Call], widths: set[int] | None = None) -> nn.Linear:
+    """The classifier among calls in order; ``widths`` are those that channels can have, None for the ones the calls show."""
+    name = type(model).__name__
+    expected = "expected exactly one linear layer after pooling"
+    hint = "" if widths is None else "; pass example= to judge by a forward pass instead of registration"
     convolutions = [at for at, call in enumerate(calls) if isinstance(call.module, nn.Conv2d)]
     if not convolutions:
-        raise ValueError(f"model: {type(model).__name__} has no 2-D convolution, expected a CNN with one linear layer after pooling")
-    tail = [call for call in calls[convolutions[-1] :] if isinstance(call.module, nn.Linear) and len(call.received) in (0, 2)]
+        raise ValueError(f"model: {name} has no 2-D convolution, expected a CNN with one linear layer after pooling")
+    # A container receives a map before its parts run and ends after them, so only for a leaf what it receives tells when.
+    maps = [
+        at for at, call in enumerate(calls)
+        if _is_map(call.gave) or (_is_map(call.received) and next(call.module.children(), None) is None)
+    ]  # fmt: skip
+    tail = [call for call in calls[max(convolutions[-1:] + maps[-1:]) :] if isinstance(call.module, nn.Linear)]
     said = [f"{call.name}: {call.module.in_features} -> {call.module.out_features}" for call in tail]
-    expected = "expected exactly one linear layer after pooling"
-    hint = "" if example is not None else "; pass example= to judge by a forward pass instead of registration"
+    if tokens := [text for text, call in zip(said, tail, strict=True) if len(call.received) == 3]:
+        raise ValueError(f"model: {name} has {_few('linear layer', tokens)} on tokens instead of pooled maps; {expected}")
     if len(tail) != 1:
         last = calls[convolutions[-1]]
-        found = f"{len(tail)} linear layers {said}" if tail else f"no linear layer after {last.name!r}, its last convolution"
-        raise ValueError(f"model: {type(model).__name__} has {found}; {expected}{hint}")
-    if tail[0].module.in_features not in widths:
-        raise ValueError(f"model: {type(model).__name__} ends in {said[0]}, which is not one number per channel; {expected}{hint}")
+        found = _few("linear layer", said) if tail else f"no linear layer after {last.name!r}, its last convolution"
+        raise ValueError(f"model: {name} has {found}; {expected}{hint}")
+    if widths is None:
+        widths = {call.gave[1] for call in calls if len(call.gave) == 4}
+    if tail[0].module.in_features not in widths or len(tail[0].received) not in (0, 2):
+        raise ValueError(f"model: {name} ends in {said[0]}, which is not one number per channel; {expected}{hint}")
     return tail[0].module
+
+
+def _is_map(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 4 and shape[2] * shape[3] > 1
+
+
+def _few(what: str, said: list[str]) -> str:
+    return f"{len(said)} {what}{'s' * (len(said) != 1)} [{', '.join(map(repr, said[:3]))}{', ...' * (len(said) > 3)}]"
 
 
 def pooled(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, normalization: Any = None) -> tuple[Tensor, Tensor]:
@@ -178,7 +203,7 @@ def pooled(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, normal
 
     batches: pairs of normalized images (m, c, h, w) and labels (m,), taken one by one; with ``normalization`` (an object with
     ``apply``) images in [0, 1], such as ``data.load(...).batches(256)`` yields. Runs in eval mode without gradients, on the
-    model's device. Peak memory: one batch's forward pass and the features.
+    model's device and in its precision. Peak memory: one batch's forward pass and the features.
 
     Raises TypeError or ValueError for wrong batches and for a head that ``classifier`` refuses.
     """
@@ -187,7 +212,7 @@ def pooled(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, normal
         raise TypeError(f"batches: got {checks.describe(batches)}, expected pairs of images (m, c, h, w) and labels (m,)")
     if normalization is not None and not callable(getattr(normalization, "apply", None)):
         raise TypeError(f"normalization: got {checks.describe(normalization)}, expected None or an object with apply(images)")
-    place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), torch.empty(0))
     features, labels, head = [], [], None
     token = object()
 
@@ -197,13 +222,14 @@ def pooled(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, normal
     for at, batch in enumerate(batches):
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise TypeError(f"batches: number {at} is {checks.describe(batch)}, expected images (m, c, h, w) and labels (m,)")
-        images = checks.tensor(f"batches: images of number {at}", batch[0], "m c h w")
+        name = f"batches: images of number {at}"
+        images = checks.tensor(name, batch[0], "m c h w")
         labels.append(checks.tensor(f"batches: labels of number {at}", batch[1], "m", sizes={"m": len(images)}, floating=False).cpu())
-        images = (images if normalization is None else normalization.apply(images)).to(place)
-        head = classifier(model, example=images[:1]) if head is None else head
+        images = (images if normalization is None else normalization.apply(images)).to(like)
+        head = _judged(model, _calls(model, images[:1], name)) if head is None else head
         handle = head.register_forward_pre_hook(stop)
         try:
-            with evaluating(model):
+            with evaluating(model), _blamed(name, images):
                 model(images)
         except _Reached as reached:
             if reached.by is not token:
@@ -235,9 +261,19 @@ def mode_kept(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _calls(model: nn.Module, example: Tensor) -> list[_Call]:
+@contextmanager
+def _blamed(name: str, images: Tensor) -> Iterator[None]:
+    """Whatever a network's own code raises on the caller's images is a ValueError that names the argument they came in."""
+    try:
+        yield
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{name}: {checks.describe(images)} does not go through the model: {said}") from error
+
+
+def _calls(model: nn.Module, example: Tensor, argument: str = "example") -> list[_Call]:
     """Every call of a named module during one forward pass, in the order in which they end."""
-    checks.tensor("example", example, "n c h w")
+    checks.tensor(argument, example, "n c h w")
     calls: list[_Call] = []
 
     def note(name: str) -> Callable:
@@ -251,11 +287,8 @@ def _calls(model: nn.Module, example: Tensor) -> list[_Call]:
         for name, module in model.named_modules():
             if name:
                 stack.callback(module.register_forward_hook(note(name)).remove)
-        with evaluating(model):
-            try:
-                model(example)
-            except (RuntimeError, ValueError) as error:
-                raise ValueError(f"example: {checks.describe(example)} does not go through the model: {error}") from error
+        with evaluating(model), _blamed(argument, example):
+            model(example)
     return calls
 
 
