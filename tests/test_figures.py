@@ -120,7 +120,7 @@ def test_error_by_depth_states_n_and_draws_the_papers_points(net, ax):
         net, ["0", "2"], [torch.rand(7, 1, 12, 12)], unpools=("nearest", "bilinear"), normalizations=("tensor",), input_size=12
     )
     figures.error_by_depth(table, ax, published={("2", "nearest"): 0.01})
-    assert "n = 7" in ax.get_ylabel()
+    assert "n = 7" in ax.get_xlabel()
     crosses = [line for line in ax.lines if line.get_marker() == "x"]
     assert any(np.nansum(line.get_ydata()) == pytest.approx(0.01) for line in crosses)
 

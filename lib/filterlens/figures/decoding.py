@@ -19,6 +19,7 @@ from ..lenses.decoding import Comparison, Contribution, DecodedFilters, ErrorTab
 from .pictures import SIGNED, bare, gray_mosaic, signed, signed_mosaic
 
 RED, YELLOW = "#d62728", "#e6b800"
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}  # keeps text readable on lines
 
 
 def bank(decoded: DecodedFilters, ax: Axes, *, kernels: Sequence[int] | None = None, columns: int = 10, q: float | None = None) -> Axes:
@@ -41,7 +42,8 @@ def steps(decoded: DecodedFilters, axes: Sequence[Axes], *, channel: int = 0) ->
     for ax, step in zip(axes, decoded.steps, strict=False):
         c, h, w = step.shape
         signed(step.images[0, min(channel, c - 1)], ax)
-        ax.set_title(f"{words.get(step.kind, step.kind)}\n{h} x {w}" + (f" ({c} channels)" if c > 1 else ""), fontsize=9)
+        where = f" '{step.name}'" if step.name else ""
+        ax.set_title(f"{words.get(step.kind, step.kind)}{where}\n{h} x {w}" + (f" ({c} channels)" if c > 1 else ""), fontsize=9)
     return axes
 
 
@@ -105,7 +107,7 @@ def error_by_depth(
     rows = [(layer, unpool, float(e.mean()), float(e.std())) for (layer, unpool, name), e in table.errors.items() if name == normalize]
     frame = pd.DataFrame(rows, columns=["layer", "unpooling", "error", "std"])
     kinds = list(dict.fromkeys(frame["unpooling"]))
-    seaborn.pointplot(frame, x="layer", y="error", hue="unpooling", ax=ax, dodge=0.3, linestyle="-", markersize=4)
+    seaborn.pointplot(frame, x="layer", y="error", hue="unpooling", ax=ax, dodge=0.3, linestyle="none", markersize=4)
     layers = list(dict.fromkeys(frame["layer"]))
     for i, unpool in enumerate(kinds):
         places = np.arange(len(layers)) + (i - (len(kinds) - 1) / 2) * 0.3 / max(len(kinds) - 1, 1)
@@ -114,7 +116,7 @@ def error_by_depth(
         if published:
             points = [published.get((layer, unpool), np.nan) for layer in layers]
             ax.plot(places, points, "x", color="black", label="paper" if i == 0 else None)
-    ax.set(ylabel=f"mean squared error ('{normalize}'), n = {table.n}", ylim=(0, None))
+    ax.set(xlabel=f"layer (n = {table.n:,} images, normalization '{normalize}')", ylabel="mean squared error", ylim=(0, None))
     ax.legend(fontsize=8)
     return ax
 
@@ -155,7 +157,9 @@ def tree(roots: Sequence[Contribution], ax: Axes, *, names: Sequence[str] = (), 
             place[key] = ((i + 0.5) / len(level), 1 - depth / max(height, 1))
     for parent, child, share in _links(roots):
         (x0, y0), (x1, y1) = place[parent], place[child]
-        ax.plot([x0, x1], [y0, y1], color="0.5", linewidth=0.5 + 4 * abs(share), zorder=0)
+        ax.plot([x0, x1], [y0, y1], color="0.6", linewidth=0.5 + 4 * abs(share), zorder=0)
+        along = 0.7  # near the part: lines lie closest to each other at the root
+        ax.text(x0 + along * (x1 - x0), y0 + along * (y1 - y0), f"{share:.0%}", fontsize=6, ha="center", va="center", bbox=LABEL)
     for level in levels:
         for key, unit in level.items():
             picture = unit.image.mean(0)
@@ -164,9 +168,8 @@ def tree(roots: Sequence[Contribution], ax: Axes, *, names: Sequence[str] = (), 
             ax.add_artist(AnnotationBbox(box, place[key], frameon=True, pad=0.1))
             root = key[2]
             label = names[root] if root is not None and names else f"{unit.layer} {unit.channel + 1}"
-            ax.annotate(
-                label, place[key], xytext=(0, -zoom * unit.image.shape[1] * 0.62 - 8), textcoords="offset points", ha="center", fontsize=8
-            )
+            below = (0, -zoom * unit.image.shape[1] * 0.62 - 8)
+            ax.annotate(label, place[key], xytext=below, textcoords="offset points", ha="center", fontsize=8, bbox=LABEL)
     ax.set(xlim=(-0.05, 1.05), ylim=(-0.35, 1.25))
     ax.axis("off")
     return ax
