@@ -5,7 +5,7 @@ IN := .venv/bin
 
 book: .venv/book.installed ; @$(IN)/filterlens book --profile book
 test: .venv/test.installed ; OMP_NUM_THREADS=1 $(IN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadscope
-lab: .venv/book.installed ; $(IN)/jupyter lab notebooks
+lab: .venv/book.installed ; $(IN)/jupyter lab notebooks $(ARGS)
 bench: .venv/test.installed ; $(IN)/filterlens bench
 clean: ; rm -rf _build book/notebooks book/results.md data/results/*.smoke.csv .pytest_cache .hypothesis .benchmarks
 
