@@ -127,6 +127,20 @@ def test_normalizations_by_name():
     assert models.normalization("torchvision/vgg16").std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
 
 
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        ("efficientnet_v2_l", 0.5, 0.5),
+        ("efficientnet_v2_s", 0.485, 0.229),
+        ("mvit_v1_b", 0.45, 0.225),
+        ("fasterrcnn_resnet50_fpn", 0.0, 1.0),  # normalizes itself
+    ],
+)
+def test_normalizations_of_torchvision_are_those_of_its_weights(name: str, mean: float, std: float):
+    normalization = models.normalization(f"torchvision/{name}")
+    assert normalization.mean.flatten()[0].item() == pytest.approx(mean) and normalization.std.flatten()[0].item() == pytest.approx(std)
+
+
 # Weights on disk
 
 
@@ -154,6 +168,20 @@ def test_a_checkpoint_may_lie_anywhere(home: Path, tmp_path: Path):
     again = models.load("resnet20", pretrained=path)
     assert torch.equal(again.layer3[2].bn2.running_var, model.layer3[2].bn2.running_var)
     assert models.normalization("resnet20", pretrained=path).mean.numel() == 3
+
+
+def test_a_shipped_checkpoint_brings_its_own_normalization(home: Path):
+    """The one of the weights that ``load`` takes with the same arguments, and no other."""
+    model = models.load("resnet20", pretrained=False)
+    models.save_checkpoint("resnet20", model, normalization=models.Normalization(mean=(0.5, 0.4, 0.3), std=0.25), about=ABOUT)
+    assert torch.equal(models.load("resnet20").conv1.weight, model.conv1.weight)
+    assert models.normalization("resnet20").mean.flatten().tolist() == pytest.approx([0.5, 0.4, 0.3])
+    for pretrained in (False, "public"):
+        assert torch.equal(models.normalization("resnet20", pretrained=pretrained).mean, models.IMAGENET.mean)
+    models.save_checkpoint("efficientnet-lite0", model, normalization=models.Normalization(mean=0.1), about=ABOUT)
+    assert models.normalization("efficientnet-lite0").mean.item() == 0.5  # its weights come from a package
+    models.save_checkpoint("resnet32", model, about=ABOUT)
+    assert torch.equal(models.normalization("resnet32").mean, models.IMAGENET.mean)
 
 
 def test_an_interrupted_save_leaves_nothing_that_loads(home: Path, monkeypatch: pytest.MonkeyPatch):
@@ -249,6 +277,13 @@ def test_a_pickle_that_carries_code_is_refused(tmp_path: Path):
 
 
 @pytest.mark.bad_input
+def test_a_device_that_is_not_there_is_refused_before_the_network_is_built(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(models._OWN, "lenet", lambda: pytest.fail("the network was built"))
+    with pytest.raises(ValueError, match="^device: got 'cuda:99'"):
+        models.load("lenet", pretrained=False, device="cuda:99")
+
+
+@pytest.mark.bad_input
 def test_library_weights_that_cannot_be_downloaded_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def refuse(*arguments: object, **options: object) -> None:
         raise OSError("no network in this test")
@@ -274,7 +309,9 @@ BAD_CALLS = [
     (lambda: models.load("lenet", pretrained="weights.pth"), ValueError, "weights.pth"),
     (lambda: models.load("lenet", pretrained=False, device="toaster"), ValueError, "device"),
     (lambda: models.load("lenet", pretrained=False, device=1.5), ValueError, "device"),
+    (lambda: models.load("lenet", pretrained=False, device="cuda:99"), ValueError, "device: got 'cuda:99', expected one that torch can use"),
     (lambda: models.normalization(None), TypeError, "name"),
+    (lambda: models.normalization("resnet20", pretrained=None), TypeError, "pretrained"),
     (lambda: models.normalization("resnet21"), ValueError, "name"),
     (lambda: models.normalization("torchvision/nothing"), ValueError, "name"),
     (lambda: models.about("nothing"), ValueError, "'nothing'"),
@@ -337,11 +374,11 @@ def test_efficientnet_lite0_knows_imagenet(data_root: Path):
 def test_the_public_resnet20_knows_cifar10(data_root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FILTERLENS_DATA", str(data_root))
     images = data.load("cifar10", n=500)
-    assert accuracy(models.load("resnet20", pretrained="public"), models.normalization("resnet20"), images) > 0.91
+    assert accuracy(models.load("resnet20", pretrained="public"), models.normalization("resnet20", pretrained="public"), images) > 0.91
 
 
 @pytest.mark.parametrize("name", ["resnet32", "resnet44", "resnet56"])
 def test_the_other_public_resnets_know_cifar10(data_root: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setenv("FILTERLENS_DATA", str(data_root))
     images = data.load("cifar10", n=100)
-    assert accuracy(models.load(name, pretrained="public"), models.normalization(name), images) > 0.85
+    assert accuracy(models.load(name, pretrained="public"), models.normalization(name, pretrained="public"), images) > 0.85

@@ -65,12 +65,13 @@ def load(name: str, *, pretrained: bool | str | Path = True, device: str | torch
     Raises ValueError for an unknown name, CheckpointError (which says what exists) for missing or damaged weights.
     """
     _known(name)
-    if not isinstance(pretrained, bool | str | Path):
-        raise TypeError(f"pretrained: got {checks.describe(pretrained)}, expected True, False, 'public' or a path")
+    _check_pretrained(pretrained)
     try:
         device = None if device is None else torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device: got {checks.describe(device)}, expected a device such as 'cpu' or 'cuda:0'") from error
+    if device is not None:
+        _reachable(device)
     tensors = None
     if name not in _OWN:
         if not isinstance(pretrained, bool) and pretrained != "public":
@@ -86,14 +87,20 @@ def load(name: str, *, pretrained: bool | str | Path = True, device: str | torch
 
 
 def normalization(name: str, *, pretrained: bool | str | Path = True) -> Normalization:
-    """How a network's input is made from images in [0, 1]; LeNet's mean image comes with its checkpoint.
+    """How a network's input is made from images in [0, 1], for the weights that ``load`` takes with the same arguments.
 
-    ``pretrained`` as in ``load``: the path of a checkpoint reads that one's normalization, if it has its own.
+    A checkpoint's own normalization goes before the name's; LeNet's mean image comes only so. Networks of torchvision and timm
+    have that of their library's default weights; where torchvision's transforms name none (detectors normalize themselves)
+    images stay as they are. Raises as ``load`` does.
     """
     _known(name)
+    _check_pretrained(pretrained)
     path = pretrained if not isinstance(pretrained, bool) and pretrained != "public" else None
-    if path is None and name == "lenet":
+    if name == "lenet" and path is None:
         path = _shipped_path(name)
+    elif pretrained is True and name in _OWN and name != "efficientnet-lite0":  # whose weights come from a package
+        shipped = checkpoints.folder() / f"{name}.safetensors"
+        path = shipped if shipped.is_file() else None
     if path is not None:
         tensors = checkpoints.read(path)[0]
         stored = {key.removeprefix("normalization."): value for key, value in tensors.items() if key.startswith("normalization.")}
@@ -106,9 +113,14 @@ def normalization(name: str, *, pretrained: bool | str | Path = True) -> Normali
 
         config = timm.get_pretrained_cfg(name.removeprefix("timm/"))
         return Normalization(mean=config.mean, std=config.std)
+    if name.startswith("torchvision/"):
+        from torchvision import models as zoo
+
+        transforms = zoo.get_model_weights(name.removeprefix("torchvision/")).DEFAULT.transforms()
+        return Normalization(mean=getattr(transforms, "mean", 0.0), std=getattr(transforms, "std", 1.0))
     if name == "efficientnet-lite0":
         return Normalization(mean=0.5, std=0.5)
-    return IMAGENET  # torchvision, and the CIFAR-10 networks of the public checkpoints' family
+    return IMAGENET  # the CIFAR-10 networks of the public checkpoints' family
 
 
 def save_checkpoint(name_or_path: str | Path, model: nn.Module, *, normalization: Normalization | None = None, about: dict) -> Path:
@@ -138,6 +150,20 @@ def save_checkpoint(name_or_path: str | Path, model: nn.Module, *, normalization
 def about(name: str) -> dict:
     """The story of a shipped checkpoint: command, seed, epochs, data, versions, accuracy, date, sha256."""
     return checkpoints.read(_shipped_path(name))[1]
+
+
+def _check_pretrained(pretrained: object) -> None:
+    if not isinstance(pretrained, bool | str | Path):
+        raise TypeError(f"pretrained: got {checks.describe(pretrained)}, expected True, False, 'public' or a path")
+
+
+def _reachable(device: torch.device) -> None:
+    """Refuse a device that this machine or this build of torch has not, before a network is built for it."""
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # an AssertionError without CUDA, others with a wrong number
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"device: got {str(device)!r}, expected one that torch can use here, such as 'cpu' ({reason})") from error
 
 
 def _known(name: str) -> None:
