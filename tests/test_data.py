@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import shutil
 import struct
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -131,8 +132,42 @@ def test_the_rebuilt_cifar10_says_so(no_data: Path):
     np.savez(no_data / "cifar10.npz", x_test=pixels, y_test=labels)
     images = data.load("cifar10", root=no_data)
     assert images.shape == (10000, 3, 32, 32) and images.pixels[3, :, 4, 5].tolist() == [1, 2, 3]
-    assert images.note == "rebuilt, 111 lossy images" and images.classes[6] == "frog"
+    assert images.note == "rebuilt from cifar10.npz (111 lossy images if made from WebP sheets)" and images.classes[6] == "frog"
     assert images[:5].note == images.note
+
+
+def test_cifar10_prefers_originals_of_the_root_then_the_npz_then_the_cache(no_data: Path, monkeypatch: pytest.MonkeyPatch):
+    from torchvision.datasets import CIFAR10
+
+    class Original:
+        """What the archive would hold, were it not 170 MB."""
+
+        def __init__(self, place: str, train: bool) -> None:
+            assert (Path(place) / CIFAR10.base_folder / "told").is_file()
+            self.data, self.targets = np.full((1, 32, 32, 3), 7, np.uint8), [3]
+
+    for name in ("base_folder", "filename", "url", "tgz_md5"):
+        setattr(Original, name, getattr(CIFAR10, name))
+    (root := no_data / "root").mkdir()
+    np.savez(root / "cifar10.npz", x_test=np.zeros((10000, 32, 32, 3), np.uint8), y_test=np.repeat(np.arange(10), 1000))
+    inside = no_data / CIFAR10.base_folder
+    inside.mkdir()
+    (inside / "told").touch()
+    with tarfile.open(no_data / "batches.tar.gz", "w:gz") as archive:
+        archive.add(inside, CIFAR10.base_folder)
+    Original.tgz_md5 = hashlib.md5((no_data / "batches.tar.gz").read_bytes()).hexdigest()
+    monkeypatch.setattr("torchvision.datasets.CIFAR10", Original)
+
+    shutil.copytree(inside, no_data / "cache" / CIFAR10.base_folder)
+    assert len(data.load("cifar10", root=root)) == 10000  # the npz before the cache
+    shutil.rmtree(no_data / "cache")
+    shutil.copy(no_data / "batches.tar.gz", root / CIFAR10.filename)
+    assert (images := data.load("cifar10", root=root)).pixels.unique().tolist() == [7] and images.note == ""
+    assert sorted(path.name for path in root.iterdir()) == [CIFAR10.filename, "cifar10.npz"]
+    shutil.rmtree(no_data / "cache")
+    (root / CIFAR10.filename).unlink()
+    shutil.copytree(inside, root / CIFAR10.base_folder)
+    assert data.load("cifar10", root=root).labels.tolist() == [3]
 
 
 def test_photographs_need_no_download(no_data: Path):
@@ -160,6 +195,24 @@ def test_the_crop_is_central_and_keeps_the_aspect(tmp_path: Path):
     images = data.load(f"folder:{tmp_path}", size=20)
     assert images.labels.tolist() == [-1] and images.note == "no labels"
     assert torch.equal(images.images * 255, torch.full((1, 3, 20, 20), 200.0))
+
+
+def test_a_photograph_is_turned_upright(tmp_path: Path):
+    """Cameras store how they were held: orientation 6 means that the stored top is the right side."""
+    stored = np.zeros((16, 16, 3), np.uint8)
+    stored[:4] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(stored).save(tmp_path / "held.png", exif=exif)
+    upright = data.load(f"folder:{tmp_path}").images[0, 0]
+    assert bool((upright[:, -3:] > 0.7).all()) and bool((upright[:, :-5] < 0.1).all())
+
+
+def test_a_folder_named_like_a_picture_is_none(tmp_path: Path):
+    (tmp_path / "own" / "x.png").mkdir(parents=True)
+    Image.new("RGB", (12, 12), (50, 0, 0)).save(tmp_path / "own" / "x.png" / "a.jpg")
+    images = data.load(f"folder:{tmp_path / 'own'}", size=8)
+    assert images.classes == ["x.png"] and images.images.shape == (1, 3, 8, 8)
 
 
 def test_a_folder_with_splits_and_one_size_keeps_them(tmp_path: Path):

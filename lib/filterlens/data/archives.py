@@ -98,15 +98,16 @@ def mnist_5k(name: str, split: str, root: str | Path | None) -> Arrays:
 def cifar10(name: str, split: str, root: str | Path | None) -> Arrays:
     """CIFAR-10, 50,000 training and 10,000 test images, (n, 3, 32, 32).
 
-    The original batches (md5 as torchvision has it) are preferred; else ``cifar10.npz`` of a data root, checked by shape,
-    type and class counts and labelled as rebuilt.
+    The original batches or archive (md5 as torchvision has it) of the data root go first, then its ``cifar10.npz``, checked by
+    shape, type and class counts and labelled as rebuilt, then the originals of the cache, then the download.
     """
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity, extract_archive
 
     layout = f"{CIFAR10.base_folder}/, {CIFAR10.filename} or cifar10.npz"
     root = data_root(root)
-    if root and (root / "cifar10.npz").is_file() and not (root / CIFAR10.base_folder).is_dir():
+    originals = root and ((root / CIFAR10.base_folder).is_dir() or (root / CIFAR10.filename).is_file())
+    if root and (root / "cifar10.npz").is_file() and not originals:
         return _rebuilt_cifar10(root / "cifar10.npz", split, layout)
     place = next((place for place in (root, cache()) if place and (place / CIFAR10.base_folder).is_dir()), None)
     if place is None:
@@ -142,7 +143,7 @@ def _rebuilt_cifar10(path: Path, split: str, layout: str) -> Arrays:
         refuse("cifar10", f"{path}: x_{split} is {x.dtype} {x.shape}, expected uint8 {(10 * per_class, 32, 32, 3)}", layout)
     if y.shape != (10 * per_class,) or y.dtype.kind not in "iu" or np.any((y < 0) | (y > 9)) or set(np.bincount(y)) != {per_class}:
         refuse("cifar10", f"{path}: y_{split} is not {per_class} integer labels for each of 10 classes", layout)
-    return x.transpose(0, 3, 1, 2), y, CIFAR10_CLASSES, "rebuilt, 111 lossy images"
+    return x.transpose(0, 3, 1, 2), y, CIFAR10_CLASSES, "rebuilt from cifar10.npz (111 lossy images if made from WebP sheets)"
 
 
 def npz(name: str, path: str, split: str) -> Arrays:

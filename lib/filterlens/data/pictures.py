@@ -27,7 +27,8 @@ Pictures = tuple[list[Path], np.ndarray, list[str], str]  # files, labels (n,), 
 class Photographs:
     """A stack of pictures on disk that stands for a uint8 tensor (n, 3, size, size): indexed as paths, decoded by ``read``.
 
-    Each picture is scaled so that its shorter side is ``size`` pixels, then cropped to the central square.
+    Each picture is turned upright as its EXIF data say, scaled so that its shorter side is ``size`` pixels, then cropped to the
+    central square.
     """
 
     def __init__(self, paths: Sequence[Path], size: int) -> None:
@@ -50,7 +51,7 @@ class Photographs:
 
         try:
             with Image.open(path) as file:
-                square = ImageOps.fit(file.convert("RGB"), (self.size, self.size), Image.Resampling.BICUBIC)
+                square = ImageOps.fit(ImageOps.exif_transpose(file).convert("RGB"), (self.size, self.size), Image.Resampling.BICUBIC)
         except (OSError, SyntaxError) as error:
             raise DataError(f"{path}: not a readable picture ({error})") from error
         return torch.from_numpy(np.array(square)).permute(2, 0, 1)
@@ -68,7 +69,7 @@ def folder(name: str, path: str, split: str) -> Pictures:
         place = place / split
     elif split == "train":
         raise DataError(f"split: {place} has no folder 'train'; a folder without splits is all 'test'")
-    loose = sorted(file for file in place.iterdir() if has_file_allowed_extension(file.name, PICTURE_ENDINGS))
+    loose = sorted(file for file in place.iterdir() if file.is_file() and has_file_allowed_extension(file.name, PICTURE_ENDINGS))
     if loose:
         return loose, np.full(len(loose), -1), [], "no labels"
     try:
@@ -111,7 +112,7 @@ def imagenet_samples(split: str, root: str | Path | None) -> Pictures:
     lines = (place / "labels" / "synset_words.txt").read_text(encoding="utf-8").splitlines()
     synsets, words = zip(*(line.split(" ", 1) for line in lines if line.strip()), strict=True)
     order = {synset: target for target, synset in enumerate(synsets)}
-    files = sorted(file for file in (place / "imagenet-samples").glob("*/*") if file.suffix.lower() in PICTURE_ENDINGS)
+    files = sorted(file for file in (place / "imagenet-samples").glob("*/*") if file.is_file() and file.suffix.lower() in PICTURE_ENDINGS)
     strange = [file.parent.name for file in files if file.parent.name not in order]
     if strange or not files:
         raise DataError(f"imagenet-samples: {strange[:3] or 'no pictures'} under {place}, expected {layout}")
