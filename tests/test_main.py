@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from toy_project import project
 from typer.testing import CliRunner
@@ -93,6 +94,31 @@ def test_train_hands_on_its_options_and_says_where_the_weights_are(monkeypatch: 
     assert done.output.strip() == f"{tmp_path / 'lenet.safetensors'}: 98.70 % of the test images"
     assert seen == {"name": "lenet", "seed": 3, "epochs": None, "data": "mnist-5k", "n": 100, "out": True, "checkpoint": True}
     assert CliRunner().invoke(__main__.app, ["train", "lenett"]).exit_code == 2
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--data", "nonsense"], "data: got 'nonsense', expected one of"),
+        (["--data", "npz:toy.npz", "--n", "99999"], "n: got 99999, expected at most 6"),
+        (["--data", "photographs"], "split: got 'train', expected 'test'"),
+    ],
+)
+def test_train_refuses_in_a_line(options: list[str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    images, labels = np.zeros((6, 28, 28), np.uint8), np.arange(6) % 2
+    np.savez("toy.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    done = CliRunner().invoke(__main__.app, ["train", "lenet", *options])
+    assert done.exit_code == 2 and said in done.output and "Traceback" not in done.output
+
+
+def test_train_hides_no_other_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str, **options: object) -> None:
+        raise ValueError("Expected more than 1 value per channel when training")
+
+    monkeypatch.setattr("filterlens.recipes.train", broken)
+    assert isinstance(CliRunner().invoke(__main__.app, ["train", "lenet"]).exception, ValueError)
 
 
 def test_bench_ends_with_pytests_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,25 +121,27 @@ def test_interrupted_anywhere_and_resumed(tmp_path: Path, every: int | None) -> 
                 raise KeyboardInterrupt
             return training.cross_entropy(model, images, labels, epoch)
 
-        model = network()
         with pytest.raises(KeyboardInterrupt):
-            fitted(model, step=step, checkpoint=file, checkpoint_every=every)
-        resumed, resumed_history = fitted(model, checkpoint=file, checkpoint_every=every)  # the half-trained model itself
+            fitted(step=step, checkpoint=file, checkpoint_every=every)
+        resumed, resumed_history = fitted(step=step, checkpoint=file, checkpoint_every=every)
         assert same(whole, resumed)
         assert resumed_history.train_loss == history.train_loss and len(resumed_history.seconds) == 3
 
 
 def test_a_finished_run_returns_at_once_and_can_be_prolonged(tmp_path: Path) -> None:
-    short, history = fitted(epochs=2, checkpoint=tmp_path / "a.run")
+    calls = []
 
-    def never(*arguments):
-        raise AssertionError("there was nothing left to train")
+    def step(model, images, labels, epoch):
+        calls.append(epoch)
+        return training.cross_entropy(model, images, labels, epoch)
 
-    again, again_history = fitted(epochs=2, checkpoint=tmp_path / "a.run", step=never)
-    assert same(short, again) and again_history == history
-    assert same(fitted(epochs=3)[0], fitted(epochs=3, checkpoint=tmp_path / "a.run")[0])
+    run = {"checkpoint": tmp_path / "a.run", "step": step}
+    short, history = fitted(epochs=2, **run)
+    again, again_history = fitted(epochs=2, **run)
+    assert same(short, again) and again_history == history and calls == [0] * 4 + [1] * 4
+    assert same(fitted(epochs=3)[0], fitted(epochs=3, **run)[0]) and calls[8:] == [2] * 4
     with pytest.raises(ValueError, match="epochs: got 2, expected at least 3"):
-        fitted(epochs=2, checkpoint=tmp_path / "a.run")
+        fitted(epochs=2, **run)
 
 
 # what one epoch does
@@ -325,7 +327,29 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_step() -> None:
     assert all(torch.isfinite(value.float()).all() for value in weights(model))
 
 
+def frozen() -> nn.Sequential:
+    model = network()
+    model[0].weight.requires_grad_(False)
+    return model
+
+
+class Half:
+    """An augmentation that is an object."""
+
+    def __call__(self, images, generator):
+        return images / 2
+
+
+LATER = pair(70)[0]
+LATER[55, 1, 2, 3] = 0.5  # one pixel of one image, far from the beginning
+
 OTHER_RUNS = {
+    "model's first values": {"model": network(6)},
+    "state's first values": {"state": {"gates": torch.ones(2)}},
+    "augment: none there, .*Half here": {"augment": Half()},
+    "step: .*cross_entropy there, .*lambda.* here": {"step": lambda *given: training.cross_entropy(*given)},
+    "frozen: none there, 1 of 6": {"model": frozen()},
+    "train: 70 of": {"train": (LATER, torch.arange(70) % C)},
     "seed": {"seed": 9},
     "batch_size": {"batch_size": 7},
     "train": {"train": pair(N, 4)},
@@ -341,9 +365,11 @@ OTHER_RUNS = {
 
 @pytest.mark.parametrize("named", OTHER_RUNS)
 def test_a_checkpoint_of_another_run_is_refused_by_name(tmp_path: Path, named: str) -> None:
-    fitted(epochs=1, checkpoint=tmp_path / "a.run")
+    first = {"state": {"gates": torch.zeros(2)}} if named == "state's first values" else {}
+    first |= {"train": pair(70)} if named == "train: 70 of" else {}
+    fitted(epochs=1, checkpoint=tmp_path / "a.run", **first)
     before = (tmp_path / "a.run").read_bytes()
-    other = {"epochs": 1} | OTHER_RUNS[named]
+    other = {"epochs": 1} | first | OTHER_RUNS[named]
     model = other.pop("model", None) or network()
     start = weights(model)
     with pytest.raises(training.CheckpointError, match=f"checkpoint: .*another run.*{named}"):
@@ -364,6 +390,48 @@ def test_another_optimizer_or_schedule_is_another_run(tmp_path: Path) -> None:
         run(0.2, 0.5)
     with pytest.raises(training.CheckpointError, match="schedule: ExponentialLR"):
         run(0.1, 0.6)
+
+
+def test_other_parameter_groups_are_another_run_and_leave_the_model_alone(tmp_path: Path) -> None:
+    def run(groups) -> tuple[nn.Module, list[torch.Tensor]]:
+        model = network()
+        start = weights(model)
+        optimizer = torch.optim.SGD(groups(model), lr=0.1)
+        try:
+            fitted(model, epochs=1, optimizers=optimizer, checkpoint=tmp_path / "a.run")
+        except training.CheckpointError as error:
+            assert "parameter groups: [6], digest" in str(error) and same(start, weights(model))
+            raise
+
+    run(lambda model: model.parameters())
+    run(lambda model: model.parameters())  # the same groups: resumed
+    for groups in (
+        lambda model: model[0].parameters(),
+        lambda model: [{"params": model[0].parameters()}, {"params": model[1:].parameters()}],
+        lambda model: reversed(list(model.parameters())),
+        lambda model: [{"params": model.parameters(), "weight_decay": 0.5}],
+    ):
+        with pytest.raises(training.CheckpointError, match="another run"):
+            run(groups)
+
+
+def test_a_resume_that_fails_half_way_is_undone(tmp_path: Path) -> None:
+    """A state whose own loading fails is the last thing that can: the model must not keep what was loaded before it."""
+
+    class Picky:
+        def state_dict(self):
+            return {"seen": 1}
+
+        def load_state_dict(self, values):
+            raise KeyError("seen")
+
+    fitted(epochs=1, state={"picky": Picky()}, checkpoint=tmp_path / "a.run")
+    model = network()
+    start = weights(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    with pytest.raises(training.CheckpointError, match="^checkpoint: .*a.run.*cannot be taken up.*seen"):
+        fitted(model, epochs=1, optimizers=optimizer, state={"picky": Picky()}, checkpoint=tmp_path / "a.run")
+    assert same(start, weights(model)) and not optimizer.state
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "foreign"])
@@ -419,6 +487,7 @@ BAD = {
     "optimizers": [
         ({"optimizers": "adam"}, TypeError),
         ({"optimizers": [0.1]}, TypeError),
+        ({"optimizers": []}, ValueError),
         ({"optimizers": torch.optim.SGD(ELSEWHERE.parameters(), lr=0.1)}, ValueError),
     ],
     "schedule": [
@@ -449,6 +518,93 @@ def test_bad_input_of_fit(name: str, options: dict, error: type[Exception]) -> N
     with pytest.raises(error, match=f"^{name}"):
         fitted(**({"model": model} | options))
     assert not isinstance(model, nn.Module) or same(start, weights(model))
+
+
+@pytest.mark.bad_input
+def test_an_optimizer_that_evaluates_the_loss_itself_is_refused() -> None:
+    model = network()
+    with pytest.raises(ValueError, match="^optimizers: got LBFGS, .*closure"):
+        fitted(model, optimizers=torch.optim.LBFGS(model.parameters()))
+
+
+@pytest.mark.bad_input
+def test_a_folder_that_cannot_be_written_is_named_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments):
+        raise AssertionError("training has begun")
+
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="^checkpoint: got .*a.run"):
+        fitted(step=never, checkpoint=tmp_path / "file" / "a.run")
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: (_ for _ in ()).throw(PermissionError("read-only")))
+    with pytest.raises(ValueError, match="^checkpoint: got .*a.run.*read-only"):
+        fitted(step=never, checkpoint=tmp_path / "a.run")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.uint16])
+def test_labels_of_any_integer_dtype(dtype: torch.dtype, tmp_path: Path) -> None:
+    expected, history = fitted()
+    (images, labels), (others, other_labels) = pair(), pair(11, 1)
+    given = {"train": (images, labels.to(dtype)), "test": (others, other_labels.to(dtype))}
+    found, found_history = fitted(**given, checkpoint=tmp_path / "a.run")
+    assert same(expected, found) and found_history.test_accuracy == history.test_accuracy
+    model = network()
+    assert training.evaluate(model, given["test"]) == training.evaluate(model, (others, other_labels))
+
+    class Rows(batching.Pair):  # images of another library, whose labels nobody has converted
+        pass
+
+    assert same(expected, fitted(train=Rows(*given["train"]), test=Rows(*given["test"]))[0])
+
+
+def flat() -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 9 * 7, 5), nn.BatchNorm1d(5), nn.Linear(5, C))
+
+
+def test_batch_normalisation_never_gets_a_single_last_image(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def step(model, images, labels, epoch):
+        sizes.append(len(images))
+        if len(sizes) == 6 and stop:
+            raise KeyboardInterrupt
+        return training.cross_entropy(model, images, labels, epoch)
+
+    run, stop = {"train": pair(19), "step": step, "epochs": 2}, False
+    whole, history = fitted(flat(), **run)
+    assert sizes == [6, 6, 7] * 2 and history.train_loss[0] > 0
+    sizes, stop = [], True
+    with pytest.raises(KeyboardInterrupt):
+        fitted(flat(), **run, checkpoint=tmp_path / "a.run", checkpoint_every=1)
+    sizes, stop = [], False
+    assert same(whole, fitted(flat(), **run, checkpoint=tmp_path / "a.run", checkpoint_every=1)[0]) and sizes == [7]
+    sizes = []
+    fitted(nn.Sequential(nn.Flatten(), nn.Linear(3 * 9 * 7, C)), **run | {"epochs": 1})
+    assert sizes == [6, 6, 6, 1]  # nobody minds without batch normalisation
+    sizes = []
+    fitted(network(), **run | {"epochs": 1, "batch_size": 1})
+    assert sizes == [1] * 19
+
+
+def test_a_model_without_logits_trains_with_a_step_of_its_own() -> None:
+    model = nn.Conv2d(3, 3, 3, padding=1)
+    before = weights(model)
+    history = training.fit(model, pair(), None, epochs=2, seed=0, step=lambda m, x, y, e: F.mse_loss(m(x), x))
+    assert history.train_loss[1] < history.train_loss[0] and not same(before, weights(model))
+    pieces = nn.ModuleDict({"encoder": nn.Linear(189, 2), "decoder": nn.Linear(2, 189)})  # has no forward at all
+    step = lambda m, x, y, e: F.mse_loss(m["decoder"](m["encoder"](x.flatten(1))), x.flatten(1))  # noqa: E731
+    assert len(training.fit(pieces, pair(), None, epochs=1, seed=0, step=step)) == 1
+    with pytest.raises(ValueError, match="^model: gives .*logits.*test=None"):
+        training.fit(model, pair(), pair(), epochs=1, seed=0, step=lambda m, x, y, e: F.mse_loss(m(x), x))
+
+
+def test_the_whole_model_is_trained_in_train_mode() -> None:
+    model = network()
+    model[1].eval()
+    mean = model[1].running_mean.clone()
+    fitted(model, epochs=1)
+    assert not torch.equal(mean, model[1].running_mean) and not model[1].training
 
 
 @pytest.mark.bad_input
@@ -489,10 +645,32 @@ def test_a_step_that_returns_no_loss_is_named(loss: object) -> None:
         fitted(step=lambda *_: loss)
 
 
+class Unpacked:
+    """Images that are only handed out in batches, as those of a folder are."""
+
+    def __init__(self, pixels: torch.Tensor, labels: torch.Tensor) -> None:
+        self.kept, self.labels = pixels, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows):
+        return Unpacked(self.kept[rows], self.labels[rows])
+
+    def batches(self, size: int):
+        return zip(self.kept.float().div(255).split(size), self.labels.split(size), strict=True)
+
+
 def test_the_fingerprint_sees_labels_order_and_normalization() -> None:
     images, labels = pair(40)
     plain = batching.fingerprint(batching.Pair(images, labels), batching.normalize(None))
     assert plain == batching.fingerprint(batching.Pair(images.clone(), labels.int()), batching.normalize(None))
     others = [(images.flip(0), labels), (images, labels.flip(0)), (images.flip(3), labels)]
     assert plain not in [batching.fingerprint(batching.Pair(*other), batching.normalize(None)) for other in others]
+    pixels = (images * 255).byte()
+    late = pixels.clone()
+    late[39, 2, 8, 6] += 1
+    for wrap in (lambda x: data.Images(x, labels, list("abcd"), "toy"), lambda x: Unpacked(x, labels)):
+        seen = [batching.fingerprint(wrap(x), batching.normalize(None)) for x in (pixels, pixels.clone(), late)]
+        assert seen[0] == seen[1] != seen[2]
     assert loop.History() == training.History()

@@ -6,6 +6,7 @@ Each command imports what it needs when it runs, so that ``--help`` answers at o
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,12 @@ def train(
         checks.choice("name", name, recipes.names())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    trained = recipes.train(name, seed=seed, epochs=epochs, data=data, n=n, out=out or True, checkpoint=True)
+    try:
+        trained = recipes.train(name, seed=seed, epochs=epochs, data=data, n=n, out=out or True, checkpoint=True)
+    except ValueError as error:
+        if isinstance(error, OSError) or not re.match(r"(data|n|out|split|seed|epochs): ", str(error)):
+            raise  # missing data is told by main; anything else is no mistake of the user's
+        raise typer.BadParameter(str(error)) from None
     typer.echo(f"{trained.path}: {100 * trained.history.test_accuracy[-1]:.2f} % of the test images")
 
 

@@ -54,14 +54,15 @@ def source(name: str, given: Any) -> Batched:
         if given[0].ndim == 4 and not (0 <= float(given[0].min()) and float(given[0].max()) <= 1):
             raise ValueError(f"{name}: got images in [{float(given[0].min()):.3g}, {float(given[0].max()):.3g}], {expected}")
         given = Pair(*given)
-        sizes = {"n": len(given.images)}
+        counted = {"n": len(given.images)}
     elif all(hasattr(given, part) for part in ("labels", "batches", "__len__", "__getitem__")):
-        sizes = {"n": len(given)}
+        counted = {"n": len(given)}
     else:
         raise TypeError(f"{name}: got {checks.describe(given)}, {expected}")
-    checks.tensor(f"{name}: labels", given.labels, "n", sizes=sizes, floating=False)
-    if int(given.labels.min()) < 0:
-        raise ValueError(f"{name}: got labels down to {int(given.labels.min())}, expected 0 or more (-1 means that an image has none)")
+    checks.tensor(f"{name}: labels", given.labels, "n", sizes=counted, floating=False)
+    least = int(given.labels.long().min())
+    if least < 0:
+        raise ValueError(f"{name}: got labels down to {least}, expected 0 or more (-1 means that an image has none)")
     return given
 
 
@@ -79,9 +80,32 @@ def like(images: Tensor, model: nn.Module, device: torch.device) -> Tensor:
     return images.to(device, next((p.dtype for p in model.parameters() if p.is_floating_point()), images.dtype))
 
 
+def sizes(n: int, batch_size: int, *, single: bool) -> list[int]:
+    """Of the batches of an epoch; a last image that would be alone joins the batch before it, unless ``single`` is allowed."""
+    whole, rest = divmod(n, batch_size)
+    if rest == 1 and whole and batch_size > 1 and not single:
+        return [batch_size] * (whole - 1) + [batch_size + 1]
+    return [batch_size] * whole + [rest] * bool(rest)
+
+
+def raw_bytes(tensor: Tensor) -> memoryview:
+    """The numbers of a tensor as they stand in memory, of any dtype."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
 def fingerprint(images: Batched, normalize: Normalize) -> str:
-    """Count, size and a digest of all labels and the first normalized images: other data, or another order, differ here."""
+    """Count, size and a digest of all labels, all images and some normalized ones: other data, or another order, differ here.
+
+    Of images that are read from disk batch by batch, 1000 to 2000 evenly spread ones stand for all.
+    """
     head, _ = next(iter(images[:32].batches(32)))
-    digest = hashlib.sha256(images.labels.long().cpu().numpy().tobytes())
-    digest.update(normalize(head).double().cpu().contiguous().numpy().tobytes())
+    digest = hashlib.sha256(raw_bytes(images.labels.long()))
+    digest.update(raw_bytes(normalize(head).double()))
+    stored = images.images if isinstance(images, Pair) else getattr(images, "pixels", None)
+    if isinstance(stored, Tensor):
+        parts = iter(stored.split(1000))
+    else:
+        parts = (part for part, _ in images[torch.arange(0, len(images), max(1, len(images) // 1000))].batches(100))
+    for part in parts:
+        digest.update(raw_bytes(part))
     return f"{len(images)} of {tuple(head.shape[1:])}, digest {digest.hexdigest()[:12]}"

@@ -6,9 +6,10 @@ inside an epoch a snapshot carries the generators along. That is why a resumed r
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from filterlens import checks
 from filterlens.models.checkpoints import CheckpointError
 from filterlens.training import snapshots
-from filterlens.training.batching import Batched, Normalize, fingerprint, like
+from filterlens.training.batching import Batched, Normalize, like, sizes
+from filterlens.training.identity import identity
 
 Step = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
@@ -65,7 +67,7 @@ def evaluate(model: nn.Module, images: Batched, normalize: Normalize, device: to
     loss, right = 0.0, 0
     with torch.no_grad():
         for batch, labels in images.batches(size):
-            labels = labels.to(device)
+            labels = labels.to(device, torch.int64)
             logits = model(normalize(like(batch, model, device)))
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             right += int((logits.argmax(1) == labels).sum())
@@ -102,7 +104,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.crop = torch.Generator()  # augmentation's own
-        self.batches = -(-len(self.train) // self.batch_size)
+        normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules())
+        self.sizes = sizes(len(self.train), self.batch_size, single=not normalised)
         self.identity: dict[str, str] = {}
 
     def go(self) -> History:
@@ -110,15 +113,15 @@ class Run:
 
         stored = None
         if self.checkpoint is not None:
-            self.identity = self._identity()
-            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            snapshots.check_writable(self.checkpoint)
+            self.identity = identity(self)
             stored = snapshots.read(self.checkpoint) if self.checkpoint.is_file() else None
         if stored is not None:
             self._refuse_other(stored)
         self.model.to(self.device)
         if stored is not None:
             self._restore(stored)
-        with tqdm(total=self.epochs * self.batches, initial=self.epoch * self.batches + self.done, unit="batch") as bar:
+        with tqdm(total=self.epochs * len(self.sizes), initial=self.epoch * len(self.sizes) + self.done, unit="batch") as bar:
             while self.epoch < self.epochs:
                 bar.set_description(f"epoch {self.epoch + 1}/{self.epochs}", refresh=False)
                 self._one_epoch(bar)
@@ -131,13 +134,13 @@ class Run:
             self._seed_epoch()
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self._derived(0)))
         self.model.train()
-        for rows in order.split(self.batch_size)[self.done :]:
+        for rows in order.split(self.sizes)[self.done :]:
             loss = self._one_batch(rows)
             self.loss_sum += loss * len(rows)
             self.done += 1
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
-            if self.checkpoint_every and self.done % self.checkpoint_every == 0 and self.done < self.batches:
+            if self.checkpoint_every and self.done % self.checkpoint_every == 0 and self.done < len(self.sizes):
                 self._save()
         self._close_epoch()
 
@@ -147,12 +150,12 @@ class Run:
             images = self.augment(images, self.crop)
         images = self.normalize(like(images, self.model, self.device))
         self._clear_gradients()
-        loss = self.step(self.model, images, labels.to(self.device), self.epoch)
+        loss = self.step(self.model, images, labels.to(self.device, torch.int64), self.epoch)
         if not isinstance(loss, Tensor) or loss.ndim != 0 or not loss.requires_grad:
             raise TypeError(f"step: returned {checks.describe(loss)}, expected a loss: a tensor of shape () that requires a gradient")
         value = loss.item()
         if not np.isfinite(value):
-            where = f"epoch {self.epoch} (counted from 0), step {self.done} of {self.batches}"
+            where = f"epoch {self.epoch} (counted from 0), step {self.done} of {len(self.sizes)}"
             raise FloatingPointError(f"step: the loss is {value} in {where}; try a smaller learning rate, and check the normalization")
         loss.backward()
         for optimizer in self.optimizers:
@@ -201,36 +204,23 @@ class Run:
 
     # what a snapshot holds
 
-    def _identity(self) -> dict[str, str]:
-        """What makes two runs the same, in words that an error can quote."""
-        said = {
-            "seed": str(self.seed),
-            "batch_size": str(self.batch_size),
-            "model": type(self.model).__name__,
-            "train": fingerprint(self.train, self.normalize),
-            "test": "none" if self.test is None else fingerprint(self.test, self.normalize),
-            "optimizers": ", ".join(f"{type(o).__name__} {_settings(o.defaults)}" for o in self.optimizers),
-            "schedule": ", ".join(f"{type(s).__name__} {_settings(s.state_dict())}" for s in self.schedules) or "none",
-            "schedule_every": "step" if self.by_step else "epoch",
-        }
-        for name, value in self.model.state_dict().items():
-            said[f"model's {name}"] = str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
-        for name, value in self.state.items():
-            said[f"state's {name}"] = str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
-        return said
-
     def stored_state(self) -> dict[str, Any]:
         return {name: value.detach() if isinstance(value, Tensor) else value.state_dict() for name, value in self.state.items()}
+
+    def _values(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
+            "state": self.stored_state(),
+        }
 
     def _save(self) -> None:
         if self.checkpoint is None:
             return
         contents = {
             "identity": self.identity,
-            "model": self.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "schedules": [schedule.state_dict() for schedule in self.schedules],
-            "state": self.stored_state(),
+            **self._values(),
             "history": {field.name: list(getattr(self.history, field.name)) for field in fields(History)},
             "progress": {"epoch": self.epoch, "done": self.done, "loss_sum": self.loss_sum, "spent": self._seconds() if self.done else 0.0},
             "generators": {
@@ -247,14 +237,23 @@ class Run:
         if (epoch, done) > (self.epochs, 0):
             raise CheckpointError(f"epochs: got {self.epochs}, expected at least {epoch + bool(done)}: {self.checkpoint} has come that far")
 
-    def _restore(self, stored: dict[str, Any]) -> None:
-        self.model.load_state_dict(stored["model"])
+    def _load(self, values: dict[str, Any]) -> None:
+        self.model.load_state_dict(values["model"])
         for kind in ("optimizers", "schedules"):
-            for own, saved in zip(getattr(self, kind), stored[kind], strict=True):
+            for own, saved in zip(getattr(self, kind), values[kind], strict=True):
                 own.load_state_dict(saved)
         with torch.no_grad():
             for name, value in self.state.items():
-                value.copy_(stored["state"][name]) if isinstance(value, Tensor) else value.load_state_dict(stored["state"][name])
+                value.copy_(values["state"][name]) if isinstance(value, Tensor) else value.load_state_dict(values["state"][name])
+
+    def _restore(self, stored: dict[str, Any]) -> None:
+        before = copy.deepcopy(self._values())
+        try:
+            self._load(stored)
+        except Exception as error:  # of an optimizer or a state that we do not know: nothing may be half restored
+            with suppress(Exception):
+                self._load(before)
+            raise CheckpointError(f"checkpoint: {self.checkpoint} cannot be taken up: {type(error).__name__}: {error}") from error
         self.history = History(**{name: tuple(entries) for name, entries in stored["history"].items()})
         for name, value in stored["progress"].items():
             setattr(self, name, value)
@@ -263,12 +262,3 @@ class Run:
         if self.device.type == "cuda" and generators["cuda"] is not None:
             torch.cuda.set_rng_state(generators["cuda"], self.device)
         self.crop.set_state(generators["crop"])
-
-
-_MOVING = {"last_epoch", "best", "num_bad_epochs", "cooldown_counter", "T_cur", "T_i"}  # of schedules, as they go
-
-
-def _settings(values: dict[str, Any]) -> str:
-    """The plain settings of an optimizer or a schedule, without what changes while it runs."""
-    fixed = {name: value for name, value in values.items() if not name.startswith("_") and name not in _MOVING}
-    return str({name: value for name, value in fixed.items() if isinstance(value, bool | int | float | str | list | tuple | dict)})

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import pickle
+import tempfile
 from pathlib import Path
 
 import torch
@@ -17,6 +18,16 @@ import torch
 from filterlens.models.checkpoints import CheckpointError
 
 _MARK = b"filterlens run 1\n"
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder and try it, so that a run learns at its beginning, not after an epoch, that it cannot be kept."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"checkpoint: got {str(path)!r}, expected a file in a folder that can be written ({error})") from error
 
 
 def write(path: Path, contents: dict) -> None:
@@ -39,7 +50,10 @@ def write(path: Path, contents: dict) -> None:
 
 def read(path: Path) -> dict:
     """Read a run's state, on the CPU; CheckpointError if it is damaged or no run of ours."""
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"checkpoint: {path} cannot be read ({error})") from error
     start = len(_MARK) + hashlib.sha256().digest_size
     remedy = "delete it to train from the start, or name another file"
     if not raw.startswith(_MARK):
@@ -64,7 +78,8 @@ def same_run(path: Path, stored: dict[str, object], ours: dict[str, object]) -> 
     if differing:
         said = "; ".join(f"{key}: {stored.get(key, 'nothing')} there, {ours.get(key, 'nothing')} here" for key in differing[:6])
         more = f"; and {len(differing) - 6} more" if len(differing) > 6 else ""
-        raise CheckpointError(f"checkpoint: {path} belongs to another run ({said}{more}); delete it, or name another file")
+        remedy = "begin with the same settings and a model built afresh, delete it, or name another file"
+        raise CheckpointError(f"checkpoint: {path} belongs to another run ({said}{more}); {remedy}")
 
 
 def _settle(folder: Path) -> None:
