@@ -66,7 +66,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     data: Annotated[str | None, typer.Option(help="Name of the images, instead of the recipe's.")] = None,
     n: Annotated[int | None, typer.Option(min=1, help="Take only so many training images.")] = None,
-    out: Annotated[str | None, typer.Option(help="Name in data/checkpoints or path of the weights (default NAME, with what differs from its recipe).")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Name in data/checkpoints or path of the weights (default NAME, with what differs from its recipe).")
+    ] = None,
 ) -> None:
     """Train a network by its recipe and ship its weights. An interrupted training is taken up again."""
     from filterlens import checks, recipes
