@@ -58,6 +58,37 @@ def test_a_constant_has_no_correlation() -> None:
     assert all(math.isnan(value) for f in (metrics.pearson, metrics.spearman) for value in (f(a, b), f(b, a)))
 
 
+@pytest.mark.parametrize("name", ["pearson", "spearman", "top1_agreement"])
+def test_per_image_is_each_image_by_itself(name: str) -> None:
+    """Of different scale and offset, so that a mean or a maximum over all images would show."""
+    draw = torch.Generator().manual_seed(4)
+    shape = (5, 6) if name == "top1_agreement" else (5, 2, 3, 4)
+    a, b = torch.randn(shape, generator=draw), torch.randn(shape, generator=draw).round()
+    scale = torch.logspace(-12, 12, 5).reshape(-1, *[1] * (len(shape) - 1))
+    a = a * scale + scale
+    b[2] = a[2]
+    found = getattr(metrics, f"{name}_per_image")(a, b)
+    alone = [getattr(metrics, name)(*((x[None], y[None]) if name == "top1_agreement" else (x, y))) for x, y in zip(a, b, strict=True)]
+    assert found.shape == (5,) and found.tolist() == pytest.approx(alone, abs=1e-12) and alone[2] == pytest.approx(1)
+    assert found.dtype == (torch.bool if name == "top1_agreement" else torch.float64) and len(set(found.tolist())) > 1
+
+
+def test_a_constant_image_has_no_correlation_and_leaves_the_others_theirs() -> None:
+    a, b = torch.arange(12.0).reshape(3, 4), torch.arange(12.0).flip(0).reshape(3, 4)
+    a[1] = 0.1
+    for f in (metrics.pearson_per_image, metrics.spearman_per_image):
+        for found in (f(a, b).tolist(), f(b, a).tolist()):
+            assert math.isnan(found[1]) and found[::2] == pytest.approx([-1, -1])
+
+
+@pytest.mark.bad_input
+def test_what_is_expected_is_said_in_good_english() -> None:
+    with pytest.raises(TypeError, match="expected an integer tensor"):
+        metrics.accuracy(LOGITS, torch.rand(4))
+    with pytest.raises(TypeError, match="expected a floating-point tensor"):
+        metrics.accuracy(LOGITS.long(), torch.tensor([0, 1, 2, 0]))
+
+
 A = torch.rand(4, 3)
 LABELS = torch.tensor([0, 1, 2, 0])
 BAD = [
@@ -78,7 +109,7 @@ BAD = [
     ("b", metrics.top1_agreement, (A, A.int()), TypeError),
     *[
         case
-        for f in (metrics.mean_squared_error, metrics.pearson, metrics.spearman)
+        for f in (metrics.mean_squared_error, metrics.pearson, metrics.spearman, metrics.pearson_per_image, metrics.spearman_per_image)
         for case in [
             ("a", f, (1.0, A), TypeError),
             ("a", f, (A[:0], A[:0]), ValueError),
@@ -88,6 +119,9 @@ BAD = [
             ("b", f, (A, A * float("nan")), ValueError),
         ]
     ],
+    ("a", metrics.top1_agreement_per_image, (A[0], A), ValueError),
+    ("b", metrics.top1_agreement_per_image, (A, A[:, :2]), ValueError),
+    *[("a", f, (bad, bad), ValueError) for f in (metrics.pearson_per_image, metrics.spearman_per_image) for bad in (A[0], A[:, :1])],
     ("a", metrics.pearson, (A[:1, 0], A[:1, 0]), ValueError),
     ("a", metrics.spearman, (A[:1, 0], A[:1, 0]), ValueError),
 ]

@@ -26,7 +26,7 @@ def describe(value: object) -> str:
 def tensor(name: str, value: object, axes: str, *, sizes: dict[str, int] | None = None, floating: bool = True, finite: bool = True) -> Tensor:
     """Check a tensor against named axes, e.g. ``"k c kh kw"``; ``sizes`` fixes some of them."""
     letters = axes.split()
-    expected = f"expected a {'floating-point' if floating else 'integer'} tensor ({', '.join(letters)})"
+    expected = f"expected {'a floating-point' if floating else 'an integer'} tensor ({', '.join(letters)})"
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: got {describe(value)}, {expected}")
     if value.ndim != len(letters):

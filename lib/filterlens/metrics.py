@@ -1,4 +1,4 @@
-"""Numbers that compare: each function says its definition; all take tensors and return a float.
+"""Numbers that compare: each function says its definition; all take tensors and return a float, ``..._per_image`` a tensor (n,).
 
 On the ground floor: lenses and notebooks use these, so that the same word means the same number everywhere.
 """
@@ -27,9 +27,14 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 
 def top1_agreement(a: Tensor, b: Tensor) -> float:
     """The share of rows where two tables of scores have their maximum in the same column: a, b (n, C). Of equal scores the first counts."""
+    return float(top1_agreement_per_image(a, b).double().mean())
+
+
+def top1_agreement_per_image(a: Tensor, b: Tensor) -> Tensor:
+    """Whether each row of two tables of scores has its maximum in the same column: a, b (n, C) -> (n,) bool, on a's device."""
     checks.tensor("a", a, "n C")
     checks.tensor("b", b, "n C", sizes={"n": a.shape[0], "C": a.shape[1]})
-    return float((a.argmax(1) == b.to(a.device).argmax(1)).double().mean())
+    return a.argmax(1) == b.to(a.device).argmax(1)
 
 
 def mean_squared_error(a: Tensor, b: Tensor) -> float:
@@ -44,31 +49,63 @@ def pearson(a: Tensor, b: Tensor) -> float:
     a, b: one shape, at least two entries. NaN if either is constant, where r is not defined.
     """
     _same_shape(a, b, least=2)
-    a, b = (value.detach().cpu().double().flatten() for value in (a, b))
-    if bool((a == a[0]).all()) or bool((b == b[0]).all()):
-        return math.nan  # rounding in the mean would make noise of 0 / 0
-    a, b = a - a.mean(), b - b.mean()
-    a, b = a / a.abs().max(), b / b.abs().max()  # r knows no scale; the squares of tiny or huge numbers would
-    return float((a @ b / torch.sqrt((a @ a) * (b @ b))).clamp(-1, 1))
+    return float(_correlation(_rows(a[None]), _rows(b[None]).to(a.device)))
+
+
+def pearson_per_image(a: Tensor, b: Tensor) -> Tensor:
+    """``pearson`` of each image by itself: a, b (n, ...) -> (n,) in double precision, on a's device.
+
+    At least two entries per image. NaN where either is constant.
+    """
+    _same_shape(a, b, least=2, per_image=True)
+    return _correlation(_rows(a), _rows(b).to(a.device))
 
 
 def spearman(a: Tensor, b: Tensor) -> float:
     """Spearman's rank correlation over all entries: Pearson's r of the ranks, equal entries sharing their mean rank.
 
-    a, b: one shape, at least two entries. NaN if either is constant. Ranks are scipy's (``scipy.stats.rankdata``).
+    a, b: one shape, at least two entries. NaN if either is constant.
     """
-    from scipy.stats import rankdata
-
     _same_shape(a, b, least=2)
-    ranks = (torch.from_numpy(rankdata(value.detach().cpu().double().numpy().ravel())) for value in (a, b))
-    return pearson(*ranks)
+    return float(_correlation(_ranks(a[None]), _ranks(b[None]).to(a.device)))
 
 
-def _same_shape(a: Tensor, b: Tensor, least: int = 1) -> None:
+def spearman_per_image(a: Tensor, b: Tensor) -> Tensor:
+    """``spearman`` of each image by itself: a, b (n, ...) -> (n,) in double precision, on a's device.
+
+    At least two entries per image. NaN where either is constant.
+    """
+    _same_shape(a, b, least=2, per_image=True)
+    return _correlation(_ranks(a), _ranks(b).to(a.device))
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.detach().double().flatten(1)
+
+
+def _ranks(x: Tensor) -> Tensor:
+    """Ranks from 1 along each row, equal entries sharing their mean."""
+    x = _rows(x).contiguous()
+    ordered = x.sort(1).values
+    return (torch.searchsorted(ordered, x) + torch.searchsorted(ordered, x, right=True) + 1).double() / 2
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's r of each row."""
+    defined = (a != a[:, :1]).any(1) & (b != b[:, :1]).any(1)  # rounding in the mean would make noise of 0 / 0
+    a, b = (x - x.mean(1, keepdim=True) for x in (a, b))
+    a, b = (x / x.abs().amax(1, keepdim=True) for x in (a, b))  # r knows no scale; the squares of tiny or huge numbers would
+    r = ((a * b).sum(1) / torch.sqrt((a * a).sum(1) * (b * b).sum(1))).clamp(-1, 1)
+    return torch.where(defined, r, math.nan)
+
+
+def _same_shape(a: Tensor, b: Tensor, least: int = 1, *, per_image: bool = False) -> None:
     for name, value in (("a", a), ("b", b)):
         axes = " ".join(f"axis{at}" for at in range(value.ndim)) if isinstance(value, Tensor) else "n"
         checks.tensor(name, value, axes)
-        if value.numel() < least:
-            raise ValueError(f"{name}: got {checks.describe(value)}, expected at least {least} entries")
+        if per_image and value.ndim < 2:
+            raise ValueError(f"{name}: got {checks.describe(value)}, expected images along the first axis, (n, ...)")
+        if value.numel() < least * (len(value) if per_image else 1):
+            raise ValueError(f"{name}: got {checks.describe(value)}, expected at least {least} entries{' per image' * per_image}")
     if a.shape != b.shape:
         raise ValueError(f"b: got {checks.describe(b)}, expected the shape of a, {tuple(a.shape)}")
