@@ -55,7 +55,10 @@ def run(
 def book(profile: Profile = "book", workers: Workers = _processors(), force: Force = False) -> None:
     """Execute all notebooks and build the pages."""
     from filterlens import book as site
+    from filterlens.runs.parameters import PROFILES, ParameterError
 
+    if profile not in PROFILES:  # a build that fails removes the old site; a slip of the pen must not
+        raise ParameterError(f"profile: got {profile!r}, expected one of {', '.join(PROFILES)}")
     typer.echo(f"\nOpen {site.build(profile, workers=workers, force=force, say=typer.echo)}")
 
 
