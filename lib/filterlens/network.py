@@ -149,8 +149,8 @@ def classifier(model: nn.Module, *, example: Tensor | None = None) -> nn.Linear:
     the model. With an example, normalized images (n, c, h, w), judged by what happens in a forward pass: one linear layer
     after the last map of more than one pixel, so that squeeze-and-excitation inside of a block does not count.
 
-    Between pooling and that layer there may be 1 x 1 convolutions and activations (MobileNetV3): then the numbers are the
-    channels of the last of them. Raises ValueError for any other head, saying what was found, and for an example that does
+    Convolutions of what pooling left and activations may stand before that layer (MobileNetV3, timm's VGG): then the numbers
+    are the channels of the last of them. Raises ValueError for any other head, saying what was found, and for an example that does
     not go through the model.
     """
     checks.module("model", model)
