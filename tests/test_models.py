@@ -309,7 +309,7 @@ BAD_CALLS = [
     (lambda: models.load("lenet", pretrained="weights.pth"), ValueError, "weights.pth"),
     (lambda: models.load("lenet", pretrained=False, device="toaster"), ValueError, "device"),
     (lambda: models.load("lenet", pretrained=False, device=1.5), ValueError, "device"),
-    (lambda: models.load("lenet", pretrained=False, device="cuda:99"), ValueError, "device: got 'cuda:99', expected one that torch can use"),
+    (lambda: models.load("lenet", pretrained=False, device="cuda:99"), ValueError, "device: got 'cuda:99', expected one"),
     (lambda: models.normalization(None), TypeError, "name"),
     (lambda: models.normalization("resnet20", pretrained=None), TypeError, "pretrained"),
     (lambda: models.normalization("resnet21"), ValueError, "name"),
