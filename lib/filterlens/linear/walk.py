@@ -115,9 +115,10 @@ def walk_up(recorded: Trace, kernels: list[int], rule: Rule) -> Patch:
     eye = torch.eye(recorded.channels[0], dtype=recorded.dtype, device=recorded.device)
     banks = {0: Patch(eye[:, :, None, None])}
     last_use = {node: step.output for step in recorded.steps for node in step.inputs}
-    chosen: list[int] | slice = kernels
+    # all of them, in order, need no copy of the weights
+    chosen: list[int] | slice = slice(None) if kernels == list(range(recorded.channels[1])) else kernels
     for step in recorded.steps:
-        if step.output == recorded.target and isinstance(step, steps.Convolution) and step.groups == 1:
+        if step.output == recorded.target and isinstance(step, steps.Convolution) and step.groups == 1 and isinstance(chosen, list):
             step, chosen = replace(step, weight=step.weight[kernels]), slice(None)  # noqa: PLW2901 - the chosen filters alone
         banks[step.output] = step.up([banks[n] for n in step.inputs], rule)
         for node in {n for n in step.inputs if last_use[n] == step.output}:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ... import checks, network
+from ... import checks, metrics, network
 from .decode import DecodedFilters, checked_images, decodable, respond
 
 NORMALIZATIONS = ("tensor", "map", "zscore", "fit", "none")
@@ -96,7 +96,7 @@ def compare(model: nn.Module, decoded: DecodedFilters, images: Tensor, *, normal
             if maps.shape != responses.shape:
                 raise ValueError(f"model: its maps have shape {tuple(maps.shape)}, the decoded filters' {tuple(responses.shape)}, "
                                  "expected the network the filters were decoded from")  # fmt: skip
-            ranks = correlation(_ranks(maps), _ranks(responses))
+            ranks = metrics.spearman_per_image(maps, responses).nan_to_num(0.0) if maps[0].numel() > 1 else correlation(maps, responses)
             row = reconstruction_error(maps, responses, normalize), correlation(maps, responses), ranks
             rows.append((*row, strongest(maps) == strongest(responses)))
     return Comparison(decoded.layer, normalize, *(torch.cat(column) for column in zip(*rows, strict=True)))
@@ -134,22 +134,8 @@ def _best_line(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's r per image, over everything else; 0 where one side is constant."""
-    return (_unit(a) * _unit(b)).sum(1)
-
-
-def _unit(x: Tensor) -> Tensor:
-    x = x.flatten(1).float() if x.dtype.itemsize < 4 else x.flatten(1)
-    x = x - x.mean(1, keepdim=True)
-    length = x.norm(dim=1, keepdim=True)
-    return x / torch.where(length > 0, length, torch.ones_like(length))
-
-
-def _ranks(x: Tensor) -> Tensor:
-    """Ranks over everything but the image, equal values sharing the mean of theirs."""
-    x = x.flatten(1).contiguous()
-    ordered = x.sort(1).values
-    return (torch.searchsorted(ordered, x) + torch.searchsorted(ordered, x, right=True)).double() / 2
+    """Pearson's r per image, over everything else; 0 where one side is constant (a single unit always is)."""
+    return metrics.pearson_per_image(a, b).nan_to_num(0.0) if a[0].numel() > 1 else a.new_zeros(len(a), dtype=torch.float64)
 
 
 def strongest(maps: Tensor) -> Tensor:
