@@ -50,8 +50,9 @@ def page(published: Mapping[str, Mapping[str, str]], rows: Sequence[Mapping[str,
     rows = [row for row in rows if row["profile"] != "smoke"]
     measured = {name: list(group) for name, group in groupby(sorted(rows, key=lambda row: row["id"]), key=lambda row: row["id"])}
     parts = [_INTRODUCTION, _summary(published, measured)]
-    for doc, numbers in groupby(published.values(), key=lambda number: number["doc"]):
-        parts += _paper(doc, list(numbers), measured, pages)
+    papers = {doc: list(numbers) for doc, numbers in groupby(published.values(), key=lambda number: number["doc"])}
+    for doc in sorted(papers, key=lambda doc: not any(number["id"] in measured for number in papers[doc])):  # what was measured first
+        parts += _paper(doc, papers[doc], measured, pages)
     return "\n\n".join(parts) + "\n"
 
 
@@ -75,14 +76,16 @@ def _summary(published: Mapping[str, Mapping[str, str]], measured: Mapping[str, 
 
 def _paper(doc: str, numbers: list[Mapping[str, str]], measured: Mapping[str, Any], pages: Sequence[str]) -> list[str]:
     lens, citation = PAPERS.get(doc, (doc, ""))
-    parts = [f"## {lens}" + (f": {{cite:t}}`{citation}`" if citation else "")]
+    parts = [f"## {lens}", *([f"{{cite:t}}`{citation}`"] if citation else [])]
     results = [number for number in numbers if number["kind"] == "result"]
     for name, group in groupby(results, key=lambda number: number["table"]):
         compared = list(group)
         done = sum(number["id"] in measured for number in compared)
         lines = [line for number in compared for line in _compared(number, measured.get(number["id"], []), pages)]
         title = f"{name}: {done} of {len(compared)} measured"
-        parts.append(_folded(title, table(["", "", "paper", "ours", "difference", "circumstances"], lines), unfolded=done > 0))
+        notes = dict.fromkeys(_text(row["note"]) for number in compared for row in measured.get(number["id"], []) if row["note"])
+        content = "\n\n".join([table(["", "", "paper", "ours", "difference", "circumstances"], lines), *notes])
+        parts.append(_folded(title, content, unfolded=done > 0))
     own = [row for name, group in measured.items() if name.startswith(f"own-{doc}-") for row in group]
     if own:
         lines = [[_text(row["note"]), _spread(row["value"], row["std"]), _circumstances(row, pages)] for row in own]
@@ -123,8 +126,7 @@ def _circumstances(row: Mapping[str, Any], pages: Sequence[str]) -> str:
     link = f"[{notebook}](notebooks/{notebook}.ipynb)" if notebook in pages else notebook
     n = "" if row["n"] is None else f"n = {row['n']:,}"
     seeds = f"seeds {row['seeds']}" if row["seeds"] else ""
-    note = "" if row["id"].startswith("own-") else row["note"]  # there it is the row's name
-    said = [row["profile"], n, row["data"], seeds, note, row["date"]]
+    said = [row["profile"], n, row["data"], seeds, row["date"]]
     return ", ".join([link, *(_text(part) for part in said if part)])
 
 
