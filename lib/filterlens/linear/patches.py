@@ -59,13 +59,18 @@ def spread(values: Tensor, weight: Tensor, stride: Pair, groups: int = 1) -> Ten
     """
     o, cg, kh, kw = weight.shape
     c, i, h, w = values.shape
-    (sy, sx), width = stride, w + (kw - 1) * stride[1]
-    shifted = values.new_zeros(c, kw, i, h, width)
+    (sy, sx), height, width = stride, h + (kh - 1) * stride[0], w + (kw - 1) * stride[1]
+    # rows before image channels: then the h rows that one product adds to lie in one piece, and it adds in place
+    shifted = values.new_zeros(c, kw, h, i, width)
     for v in range(kw):
-        shifted[:, v, :, :, v * sx : v * sx + w] = values
-    columns = shifted.reshape(groups, cg * kw, i * h * width)
+        shifted[:, v, :, :, v * sx : v * sx + w] = values.transpose(1, 2)
+    columns = shifted.reshape(groups, cg * kw, h * i * width)
     rows = weight.reshape(groups, o // groups, cg, kh, kw).permute(3, 0, 1, 2, 4).reshape(kh, groups, o // groups, cg * kw)
-    out = values.new_zeros(o, i, h + (kh - 1) * sy, width)
+    out = values.new_zeros(groups, o // groups, height * i * width)
     for u in range(kh):
-        out[:, :, u * sy : u * sy + h] += torch.bmm(rows[u], columns).reshape(o, i, h, width)
-    return out
+        part = out[:, :, u * sy * i * width : (u * sy + h) * i * width]
+        if groups == 1:
+            part[0].addmm_(rows[u, 0], columns[0])
+        else:
+            part += torch.bmm(rows[u], columns)
+    return out.reshape(o, height, i, width).transpose(1, 2).contiguous()

@@ -108,7 +108,8 @@ def decode(
     checks.choice("gain", gain, GAINS)
     checks.integer("max_bytes", max_bytes, 1)
     size = image_size(model, input_size)
-    chosen = checks.indices("kernels", range(module.weight.shape[0]) if kernels is None else kernels, module.weight.shape[0])
+    total = module.weight.shape[0]
+    chosen = list(range(total)) if kernels is None else checks.indices("kernels", kernels, total)
     recorded, rule = trace(model, layer, size), Rule(unpool, scale, gain)
     stride = recorded.stride  # refuses unequal strides before any work
     for step in recorded.steps:
