@@ -1,0 +1,23 @@
+"""The explorer: one widget that answers in Jupyter from Python and on the published page from what was baked."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Axis": "axes", "Explorer": "explorer", "decoding_explorer": "decoding", "character_explorer": "characters", "BudgetError": "sheets",
+}  # fmt: skip
+__all__ = [*_HOMES, "panels"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "panels":
+        return importlib.import_module("filterlens.explorer.panels")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"filterlens.explorer.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'filterlens.explorer' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,213 @@
+"""The axes of an explorer: what can be picked, and how one choice bounds the next.
+
+An axis has a list of options, or one list for each option of axes before it (the filters of the chosen layer). ``Axes`` says
+which options a pick leaves, mends a pick whose layer has changed, and walks through all picks in a fixed order, the one in
+which the page finds their states.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from filterlens import checks
+
+Option = str | int | float | bool
+CONTROLS = ("select", "slider")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing to pick. ``options``: values, or a dict from an option of the axis ``by`` to values.
+
+    ``by``: name of the earlier axis the keys belong to (a tuple of names, if the keys are tuples); found by itself if just one
+    earlier axis has these options. ``labels``: what to call an option (its own value, unless given); ``label``: what to call the axis.
+    ``control``: "select", or "slider" for ordered numbers; ``cell``: row and column, for axes that form a grid.
+    """
+
+    options: Iterable[Option] | Mapping[Any, Iterable[Option]]
+    by: str | tuple[str, ...] = ()
+    label: str = ""
+    labels: Mapping[Option, str] = field(default_factory=dict)
+    control: str = "select"
+    cell: tuple[int, int] | None = None
+
+
+class Axes:
+    """Checked axes by name, in order."""
+
+    def __init__(self, axes: object) -> None:
+        if not isinstance(axes, Mapping) or not axes:
+            raise TypeError(f"axes: got {checks.describe(axes)}, expected a dict of axes, name -> options")
+        self.axes: dict[str, Axis] = {}
+        self.by: dict[str, tuple[str, ...]] = {}
+        self._lists: dict[str, dict[tuple, list[Option]]] = {}
+        for name, given in axes.items():
+            if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+                raise ValueError(f"axes: got the name {name!r}, expected a Python name that does not begin with '_'")
+            axis = given if isinstance(given, Axis) else Axis(given)
+            checks.choice(f"axes[{name!r}].control", axis.control, CONTROLS)
+            self._add(name, axis)
+
+    def _add(self, name: str, axis: Axis) -> None:
+        if isinstance(axis.options, Mapping):
+            by = self._owners(name, axis)
+            keys = [key if isinstance(key, tuple) else (key,) for key in axis.options]
+            lists = {key: _listed(f"axes[{name!r}][{key[-1]!r}]", values) for key, values in zip(keys, axis.options.values(), strict=True)}
+            wanted = {tuple(pick[owner] for owner in by) for pick in self.picks(by)}
+            if set(lists) != wanted:
+                lost = sorted(map(str, wanted - set(lists))) or sorted(map(str, set(lists) - wanted))
+                raise ValueError(f"axes[{name!r}]: expected options for every option of {_said(by)} and no other; look at {lost[:3]}")
+        else:
+            by, lists = (), {(): _listed(f"axes[{name!r}]", axis.options)}
+        self.axes[name], self.by[name], self._lists[name] = axis, by, lists
+
+    def _owners(self, name: str, axis: Axis) -> tuple[str, ...]:
+        by = (axis.by,) if isinstance(axis.by, str) else tuple(axis.by)
+        for owner in by:
+            self.known(owner, f"axes[{name!r}].by")
+        if by:
+            return by
+        keys = list(axis.options)
+        fitting = [other for other in self.axes if set(keys) == {option for values in self._lists[other].values() for option in values}]
+        if len(fitting) != 1:
+            found = f"{_said(fitting)} have" if fitting else "no axis before it has"
+            raise ValueError(f"axes[{name!r}]: {found} the options {keys[:4]}, expected just one; name it: Axis({{...}}, by=...)")
+        return tuple(fitting)
+
+    def known(self, name: object, argument: str = "axis") -> str:
+        """A name of an axis, or a ValueError that suggests one."""
+        if name not in self.axes:
+            near = difflib.get_close_matches(str(name), self.axes, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{argument}: got the unknown axis {name!r}, expected one of {list(self.axes)}{hint}")
+        return str(name)
+
+    def options(self, name: str, pick: Mapping[str, Option]) -> list[Option]:
+        """What the axis may be, given the axes it depends on."""
+        return self._lists[name][tuple(pick[owner] for owner in self.by[name])]
+
+    def needed(self, names: Iterable[str]) -> tuple[str, ...]:
+        """These axes with all they depend on, in order."""
+        found = set(names)
+        for name in reversed(self.axes):
+            if name in found:
+                found.update(self.by[name])
+        return tuple(name for name in self.axes if name in found)
+
+    def picks(self, names: Iterable[str] | None = None) -> Iterator[dict[str, Option]]:
+        """Every pick of the named axes (default all) and those they depend on, the last axis running fastest."""
+        order = self.needed(self.axes if names is None else names)
+
+        def walk(pick: dict[str, Option], rest: tuple[str, ...]) -> Iterator[dict[str, Option]]:
+            if not rest:
+                yield pick
+                return
+            for option in self.options(rest[0], pick):
+                yield from walk({**pick, rest[0]: option}, rest[1:])
+
+        return walk({}, order)
+
+    def count(self, names: Iterable[str] | None = None) -> int:
+        """How many picks there are."""
+        return sum(1 for _ in self.picks(names))
+
+    def first(self) -> dict[str, Option]:
+        """The pick of all first options."""
+        return next(self.picks())
+
+    def settled(self, pick: Mapping[str, Option]) -> dict[str, Option]:
+        """The pick with each value that its axis does not allow (any more) replaced by the first that it does."""
+        out: dict[str, Option] = {}
+        for name in self.axes:
+            allowed = self.options(name, out)
+            out[name] = pick[name] if name in pick and among(pick[name], allowed) else allowed[0]
+        return out
+
+    def allow(self, name: str, value: object, pick: Mapping[str, Option]) -> Option:
+        """The option an axis is set to, or a ValueError that names the axis, what was received and what was expected."""
+        allowed = self.options(self.known(name), pick)
+        if not among(value, allowed):
+            given = "".join(f" for {owner} {pick[owner]!r}" for owner in self.by[name])
+            raise ValueError(f"{name}: got {checks.describe(value)}, expected one of {_some(allowed)}{given}")
+        return next(option for option in allowed if among(value, [option]))
+
+    def check(self, changes: Mapping[str, object], pick: Mapping[str, Option] | None = None) -> dict[str, Option]:
+        """A pick with some axes set, the others as they are if they still may be; else as ``allow``."""
+        for name in changes:
+            self.known(name)
+        out: dict[str, Option] = {}
+        for name in self.axes:
+            if name in changes:
+                out[name] = self.allow(name, changes[name], out)
+            else:
+                allowed, before = self.options(name, out), (pick or {}).get(name)
+                out[name] = before if before is not None and among(before, allowed) else allowed[0]
+        return out
+
+    def every(self, name: str) -> list[Option]:
+        """All options an axis can have, whatever the others are."""
+        return list(dict.fromkeys(itertools.chain(*self._lists[name].values())))
+
+    def restricted(self, kept: Mapping[str, Iterable[Option]]) -> Axes:
+        """The same axes with only these options (in their own order); an axis that is left with none for a layer keeps its first."""
+        for name, options in kept.items():
+            self.known(name, "bake")
+            unknown = [option for option in _listed(f"bake[{name!r}]", options) if not among(option, self.every(name))]
+            if unknown:
+                raise ValueError(f"bake[{name!r}]: got {unknown[:3]}, expected some of {_some(self.every(name))}")
+        out = Axes.__new__(Axes)
+        out.axes, out.by, out._lists = {}, {}, {}
+        for name, lists in self._lists.items():
+            out.axes[name], out.by[name] = self.axes[name], self.by[name]
+            if name not in kept:
+                chosen = {key: list(options) for key, options in lists.items()}
+            else:
+                chosen = {key: [o for o in options if among(o, list(kept[name]))] or options[:1] for key, options in lists.items()}
+            reached = {tuple(pick[owner] for owner in out.by[name]) for pick in out.picks(out.by[name])} if out.by[name] else {()}
+            out._lists[name] = {key: options for key, options in chosen.items() if key in reached}
+        return out
+
+    def encode(self) -> list[dict[str, Any]]:
+        """What the script needs to know."""
+        return [
+            {
+                "name": name, "label": axis.label or name.replace("_", " "), "by": list(self.by[name]),
+                "options": [[list(key), values] for key, values in self._lists[name].items()],
+                "labels": [[option, axis.labels[option]] for option in self.every(name) if option in axis.labels],
+                "control": axis.control, "cell": None if axis.cell is None else list(axis.cell),
+            }
+            for name, axis in self.axes.items()
+        ]  # fmt: skip
+
+
+def among(value: object, options: Sequence[Option]) -> bool:
+    """Membership that keeps 1, 1.0 and True apart from each other as a reader would: bool only with bool, numbers by value."""
+    return any(option == value and isinstance(option, bool) == isinstance(value, bool) for option in options)
+
+
+def _listed(name: str, values: object) -> list[Option]:
+    if hasattr(values, "tolist"):
+        values = values.tolist()
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name}: got {checks.describe(values)}, expected a list of options")
+    listed = list(values)
+    if not listed:
+        raise ValueError(f"{name}: got no options, expected at least one")
+    for value in listed:
+        if not isinstance(value, str | int | float | bool):
+            raise TypeError(f"{name}: got the option {checks.describe(value)}, expected text or numbers")
+    if len(set(map(repr, listed))) < len(listed):
+        raise ValueError(f"{name}: got an option twice, expected each once")
+    return listed
+
+
+def _some(options: Sequence[Option], n: int = 8) -> str:
+    return str(list(options)) if len(options) <= n else f"{str(list(options[:n]))[:-1]}, ... {options[-1]!r}]"
+
+
+def _said(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names))

@@ -1,0 +1,312 @@
+// The explorer itself: controls, picks, and where answers come from. Drawing is in panels.js.
+//
+// A source answers a pick: `kernelSource` asks Python through the widget's model, `pageSource` takes the answer from the
+// state embedded in the page, from a sheet (a file of baked states, fetched when first needed), or computes it.
+
+const LONG = 12; // an axis with more options gets buttons for the previous and the next
+
+let explorers = 0;
+
+/** anywidget's entry: a model with the kernel behind it, an element to fill. */
+function render({ model, el }) {
+  return explore(el, kernelSource(model));
+}
+
+/** Every explorer of a page that is not alive yet. */
+function mountAll() {
+  for (const el of document.querySelectorAll("[data-filterlens-explorer]:not([data-mounted])")) {
+    el.dataset.mounted = "";
+    const state = JSON.parse(el.querySelector("script[type='application/json']").textContent);
+    const source = pageSource(state, new URL(el.dataset.sheets, document.baseURI).href);
+    explore(el, source, () => el.querySelector(".fl-fallback")?.remove());
+  }
+}
+
+/** Build the controls and panels of one explorer; returns what undoes it. */
+function explore(el, source, ready = () => {}) {
+  const root = element("div", { className: "fl-explorer", role: "group", ariaLabel: source.title });
+  const controls = element("div", { className: "fl-controls" });
+  const groups = source.renderers.map(() => element("div", { className: "fl-group" }));
+  const body = element("div", { className: "fl-panels" });
+  const status = element("div", { className: "fl-status", ariaLive: "polite" });
+  const message = element("p", { className: "fl-message", role: "alert", hidden: true });
+  body.append(...groups);
+  root.append(controls, message, body, status);
+  const choose = (partial) => turn({ ...source.pick(), ...partial });
+  const settings = buildControls(controls, source.axes, source.pick, choose);
+  let shown = 0; // the number of the last pick whose answers were asked for
+
+  function turn(pick) {
+    source.set(settle(source.axes, pick));
+    update();
+  }
+
+  async function update() {
+    const number = ++shown;
+    const pick = source.pick();
+    for (const setting of settings) setting(pick);
+    const answers = source.renderers.map((_, i) => source.answer(i, pick));
+    if (answers.some((answer) => answer instanceof Promise)) root.setAttribute("aria-busy", "true");
+    let failure = "";
+    const drawn = answers.map(async (answer, i) => {
+      try {
+        const panels = answer instanceof Promise ? await answer : answer;
+        if (number === shown && panels) draw(groups[i], panels, pick, choose);
+      } catch (error) {
+        failure = error.message;
+      }
+    });
+    await Promise.all(drawn);
+    if (number !== shown) return; // another pick has been made meanwhile
+    message.hidden = !failure;
+    message.textContent = failure;
+    root.removeAttribute("aria-busy");
+    status.textContent = source.axes.map((axis) => `${axis.label} ${nameOf(axis, pick[axis.name])}`).join(", ");
+    root.dataset.pick = JSON.stringify(pick);
+  }
+
+  const warm = () => source.prefetch?.();
+  root.addEventListener("pointerenter", warm, { once: true });
+  root.addEventListener("focusin", warm, { once: true });
+  const stop = source.listen(update);
+  update().then(() => {
+    ready();
+    el.append(root);
+  });
+  return stop;
+}
+
+/** Replace a group's panels; the focus stays on the same one of its buttons. */
+function draw(group, panels, pick, choose) {
+  const reachable = () => [...group.querySelectorAll("button, [tabindex]")];
+  const focused = reachable().indexOf(group.getRootNode().activeElement);
+  group.replaceChildren(...panels.map((panel) => drawPanel(panel, { pick, choose })));
+  if (focused >= 0) reachable()[focused]?.focus({ preventScroll: true });
+}
+
+// ------------------------------------------------------------------------------------------------ axes and their controls
+
+/** The options of an axis beside the other values of a pick. */
+function optionsOf(axis, pick) {
+  const key = JSON.stringify(axis.by.map((name) => pick[name]));
+  axis.lists ??= new Map(axis.options.map(([owner, values]) => [JSON.stringify(owner), values]));
+  return axis.lists.get(key);
+}
+
+/** What an option is called. */
+function nameOf(axis, option) {
+  axis.names ??= new Map(axis.labels);
+  return String(axis.names.get(option) ?? option);
+}
+
+/** The pick with every value its axis does not allow replaced by the first that it does. */
+function settle(axes, pick) {
+  const settled = {};
+  for (const axis of axes) {
+    const options = optionsOf(axis, settled);
+    settled[axis.name] = options.includes(pick[axis.name]) ? pick[axis.name] : options[0];
+  }
+  return settled;
+}
+
+/** One labelled control per axis; returns functions that show a pick in them. */
+function buildControls(parent, axes, current, choose) {
+  let grid = null;
+  return axes.map((axis) => {
+    const id = `fl-${++explorers}-${axis.name}`;
+    const box = element("div", { className: "fl-control" });
+    box.append(element("label", { htmlFor: id, textContent: axis.label }));
+    if (axis.cell) {
+      if (!grid) parent.append((grid = element("div", { className: "fl-grid" })));
+      box.style.gridArea = `${axis.cell[0] + 1} / ${axis.cell[1] + 1}`;
+      grid.append(box);
+    } else {
+      parent.append(box);
+    }
+    return (axis.control === "slider" ? slider : select)(box, id, axis, current, choose);
+  });
+}
+
+function select(box, id, axis, current, choose) {
+  const field = element("select", { id, name: axis.name });
+  let filled = null;
+  const chosen = (index) => choose({ [axis.name]: optionsOf(axis, current())[index] });
+  field.addEventListener("change", () => chosen(field.selectedIndex));
+  box.append(field);
+  const steps = [-1, 1].map((by) => {
+    const button = element("button", { type: "button", className: "fl-step", textContent: by < 0 ? "‹" : "›" });
+    button.ariaLabel = `${by < 0 ? "previous" : "next"} ${axis.label}`;
+    button.addEventListener("click", () => chosen(field.selectedIndex + by));
+    return button;
+  });
+  return (pick) => {
+    const options = optionsOf(axis, pick);
+    if (filled !== options) {
+      field.replaceChildren(...options.map((option) => new Option(nameOf(axis, option))));
+      filled = options;
+      if (options.length > LONG) box.append(...steps);
+      else steps.forEach((button) => button.remove());
+    }
+    field.selectedIndex = options.indexOf(pick[axis.name]);
+    steps[0].disabled = field.selectedIndex === 0;
+    steps[1].disabled = field.selectedIndex === options.length - 1;
+  };
+}
+
+function slider(box, id, axis, current, choose) {
+  const field = element("input", { id, name: axis.name, type: "range", min: "0", step: "1" });
+  const output = element("output", { htmlFor: id });
+  field.addEventListener("input", () => choose({ [axis.name]: optionsOf(axis, current())[Number(field.value)] }));
+  box.append(field, output);
+  return (pick) => {
+    const options = optionsOf(axis, pick);
+    field.max = String(options.length - 1);
+    field.value = String(options.indexOf(pick[axis.name]));
+    output.textContent = nameOf(axis, pick[axis.name]);
+    field.setAttribute("aria-valuetext", output.textContent);
+  };
+}
+
+// -------------------------------------------------------------------------------------------------- where answers come from
+
+/** Answers of a kernel: synced traits, one per axis and one per renderer. */
+function kernelSource(model) {
+  const axes = model.get("_axes");
+  const renderers = model.get("_renderers");
+  const waiting = new Map(); // renderer -> [the pick it waits for, what to call]
+  const isFor = (answer, names, pick) => names.every((name) => answer.pick?.[name] === pick[name]);
+  return {
+    title: model.get("title"),
+    axes,
+    renderers,
+    pick: () => Object.fromEntries(axes.map((axis) => [axis.name, model.get(axis.name)])),
+    set(pick) {
+      for (const axis of axes) model.set(axis.name, pick[axis.name]);
+      model.save_changes();
+    },
+    answer(i, pick) {
+      const answer = model.get(`_answer_${i}`);
+      if (isFor(answer, renderers[i].axes, pick)) return answer.panels;
+      waiting.get(i)?.call(null); // an earlier pick, overtaken
+      return new Promise((resolve) => waiting.set(i, resolve));
+    },
+    listen(update) {
+      // A trait that Python has set shows at once; the answer to a pick of ours comes a little later.
+      const handlers = axes.map((axis) => [`change:${axis.name}`, update]);
+      renderers.forEach((_, i) => handlers.push([`change:_answer_${i}`, () => arrived(i)]));
+      function arrived(i) {
+        const resolve = waiting.get(i);
+        waiting.delete(i);
+        if (resolve) resolve(model.get(`_answer_${i}`).panels);
+        else update();
+      }
+      for (const [event, handler] of handlers) model.on(event, handler);
+      return () => handlers.forEach(([event, handler]) => model.off(event, handler));
+    },
+  };
+}
+
+/** Answers of a page: the first pick's are embedded, the others lie in sheets or are computed here. */
+function pageSource(state, folder) {
+  const { axes, renderers } = state;
+  const first = { ...state.pick };
+  let pick = { ...first };
+  for (const renderer of renderers) {
+    renderer.key = (from) => JSON.stringify(renderer.axes.map((name) => from[name]));
+    renderer.isFirst = renderer.key(first);
+  }
+  return {
+    title: state.title,
+    axes,
+    renderers,
+    pick: () => pick,
+    set: (chosen) => (pick = chosen),
+    listen: () => () => {},
+    answer(i, at) {
+      const renderer = renderers[i];
+      if (renderer.cached?.key === renderer.key(at)) return renderer.cached.panels;
+      return answered(renderer, at, axes, folder).then((panels) => {
+        renderer.cached = { key: renderer.key(at), panels };
+        return panels;
+      });
+    },
+    prefetch() {
+      for (const renderer of renderers) {
+        if (renderer.sheets) fetchSheet(renderer, numberOf(renderer, pick, axes), folder).catch(() => {});
+        else if (renderer.computed) unpackOnce(renderer, "data", renderer.computed[1]);
+      }
+    },
+  };
+}
+
+async function answered(renderer, pick, axes, folder) {
+  if (renderer.key(pick) === renderer.isFirst) return (await unpackOnce(renderer, "embedded", renderer.first))[0];
+  if (renderer.computed) {
+    const [data] = await unpackOnce(renderer, "data", renderer.computed[1]);
+    return COMPUTED[renderer.computed[0]](data, pick);
+  }
+  const number = numberOf(renderer, pick, axes);
+  const { states, start } = await fetchSheet(renderer, number, folder);
+  return states[number - start];
+}
+
+/** Unpack a packed text once; its states from then on. */
+async function unpackOnce(holder, name, text) {
+  holder.unpacked ??= {};
+  holder.unpacked[name] ??= unpack(text);
+  return (await holder.unpacked[name]).states;
+}
+
+/** The place of a pick among all picks of a renderer's axes, the last axis running fastest: the order in which Python bakes. */
+function numberOf(renderer, pick, axes) {
+  if (!renderer.numbers) {
+    renderer.numbers = new Map();
+    const own = axes.filter((axis) => renderer.axes.includes(axis.name));
+    const walk = (some, depth) => {
+      if (depth === own.length) renderer.numbers.set(renderer.key(some), renderer.numbers.size);
+      else for (const option of optionsOf(own[depth], some)) walk({ ...some, [own[depth].name]: option }, depth + 1);
+    };
+    walk({}, 0);
+  }
+  return renderer.numbers.get(renderer.key(pick));
+}
+
+// --------------------------------------------------------------------------------------------------------------- sheets
+
+const arriving = new Map(); // name of a sheet -> what to do with its text
+const sheets = new Map(); // name of a sheet -> promise of its states
+
+if (typeof window !== "undefined") {
+  window.filterlensSheet = (name, text) => arriving.get(name)?.(text);
+}
+
+/** The sheet that holds state `number`, with the number of its first state. Sheets are scripts: those load from file:// too. */
+async function fetchSheet(renderer, number, folder) {
+  let index = renderer.starts.length - 1;
+  while (renderer.starts[index] > number) index -= 1;
+  const name = renderer.sheets[index];
+  if (!sheets.has(name)) {
+    const promise = load(`${folder}${name}.js`, name).then(unpack);
+    promise.catch(() => sheets.delete(name)); // the next pick tries again
+    sheets.set(name, promise);
+  }
+  return { states: (await sheets.get(name)).states, start: renderer.starts[index] };
+}
+
+function load(address, name) {
+  return new Promise((resolve, reject) => {
+    const script = element("script", { src: address, async: true });
+    arriving.set(name, resolve);
+    script.onerror = () => reject(new Error(`This part of the page could not be loaded (${name}.js). Pick again to retry.`));
+    script.onload = () => script.remove();
+    document.head.append(script);
+  });
+}
+
+function element(tag, properties = {}) {
+  const { htmlFor, role, ariaLive, ariaLabel, ...rest } = properties;
+  const made = Object.assign(document.createElement(tag), rest);
+  const attributes = { for: htmlFor, role, "aria-live": ariaLive, "aria-label": ariaLabel };
+  for (const [name, value] of Object.entries(attributes)) if (value !== undefined) made.setAttribute(name, value);
+  return made;
+}
