@@ -12,8 +12,8 @@ __all__ = [*_HOMES, "panels"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "panels":
-        return importlib.import_module("filterlens.explorer.panels")
+    if name in ("panels", "sheets", "script"):
+        return importlib.import_module(f"filterlens.explorer.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"filterlens.explorer.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'filterlens.explorer' has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -10,12 +10,14 @@ import hashlib
 import json
 import os
 import queue
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filterlens.explorer import sheets
 from filterlens.runs import parameters as _parameters
 from filterlens.runs import records
 from filterlens.runs.parameters import ParameterError, check, parse
@@ -48,6 +50,7 @@ def run(
     parameters: Mapping[str, object] | None = None,
     out: str | Path | None = None,
     force: bool = False,
+    bake: bool = False,
     home: Path | None = None,
     on_cell: Callable[[], object] = lambda: None,
 ) -> Path:
@@ -56,7 +59,8 @@ def run(
     ``parameters`` override the profile's; a run that differs from its profile is not entered into the ledger. The copy goes
     into the folder ``out`` (``_build/runs/PROFILE`` unless given) under the notebook's own name. It is reused if nothing it
     depends on has changed since, see ``key``; otherwise, or with ``force``, an earlier copy is removed first, so that a failed
-    run leaves nothing that looks finished. ``on_cell`` is called after each code cell.
+    run leaves nothing that looks finished. With ``bake`` its explorers leave their states in the folder ``NAME.sheets`` beside it,
+    so that they answer where there is no kernel. ``on_cell`` is called after each code cell.
 
     Raises ParameterError before a kernel starts, RunError naming the cell if the notebook fails or shows a picture without
     alternative text.
@@ -66,23 +70,26 @@ def run(
     home = (home or project_home()).resolve()
     source, values, own = prepare(notebook, profile, parameters, home)
     folder = Path(out) if out is not None else home / "_build" / "runs" / profile
-    target, sidecar = folder / source.name, folder / f"{source.stem}.key"
-    wanted = key(source, values, profile, home=home)
+    target, sidecar, baked = folder / source.name, folder / f"{source.stem}.key", folder / f"{source.stem}.sheets"
+    wanted = key(source, values, profile, home=home, bake=bake)
     if not force and _is_finished(target, wanted):
         return target
     folder.mkdir(parents=True, exist_ok=True)
     sidecar.unlink(missing_ok=True)
     target.unlink(missing_ok=True)
+    shutil.rmtree(baked, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{source.stem}.", suffix=".part") as part:
         # Rows measured with other parameters than the profile's must not be called the profile's.
-        sheet = None if own else Path(part) / "rows.csv"
-        with _environment(source.stem, profile, sheet):
+        sheet, states = None if own else Path(part) / "rows.csv", Path(part) / baked.name
+        with _environment(source.stem, profile, sheet, states if bake else None):
             executed = _execute(source, values, on_cell)
         _check_pictures(source.name, executed)
         (Path(part) / "key").write_text(wanted, encoding="utf-8")
         (Path(part) / source.name).write_text(nbformat.writes(executed), encoding="utf-8")
         if sheet is not None:
             records.enter(records.read(sheet), records.file_of(home, source.stem, profile))
+        if states.exists():
+            os.replace(states, baked)
         os.replace(Path(part) / source.name, target)
         os.replace(Path(part) / "key", sidecar)
     return target
@@ -90,7 +97,7 @@ def run(
 
 def run_all(
     notebooks: Iterable[str | Path], *, profile: str = "book", out: str | Path | None = None, workers: int = 2, force: bool = False,
-    home: Path | None = None,
+    bake: bool = False, home: Path | None = None,
 ) -> list[Path]:  # fmt: skip
     """Execute several notebooks in ``workers`` processes, with one progress bar over all their code cells.
 
@@ -106,7 +113,7 @@ def run_all(
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ValueError(f"workers: got {workers!r}, expected a whole number of at least 1")
     sources = [prepare(notebook, profile, None, home)[0] for notebook in notebooks]
-    options = {"profile": profile, "out": out, "force": force, "home": home}
+    options = {"profile": profile, "out": out, "force": force, "bake": bake, "home": home}
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(min(workers, len(sources) or 1), mp_context=context) as pool:
         ticks = manager.Queue()
@@ -138,7 +145,7 @@ def prepare(
     return source, values, values != check(source, chosen, home=home)
 
 
-def key(notebook: str | Path, values: Mapping[str, object], profile: str, *, home: Path | None = None) -> str:
+def key(notebook: str | Path, values: Mapping[str, object], profile: str, *, home: Path | None = None, bake: bool = False) -> str:
     """A fingerprint (sha256) of all that an executed copy depends on.
 
     The notebook, its values, the library, the versions of Python and of the main packages, checkpoints, features, samples, the
@@ -147,7 +154,7 @@ def key(notebook: str | Path, values: Mapping[str, object], profile: str, *, hom
     """
     home = (home or project_home()).resolve()
     ledgers = [path for path in (home / "data" / "results").glob("*.csv") if path.stem.rpartition(".")[2] not in ("smoke", profile)]
-    start = json.dumps([Path(notebook).name, profile, dict(values), records.versions(_PACKAGES)], sort_keys=True)
+    start = json.dumps([Path(notebook).name, profile, bake, dict(values), records.versions(_PACKAGES)], sort_keys=True)
     files = [*(home / name for name in _INPUTS), *ledgers]
     return fingerprint(files, home, start=start, also={"notebook": Path(notebook), "library": Path(__file__).parents[1]})
 
@@ -165,10 +172,10 @@ def fingerprint(files: Iterable[Path], home: Path, *, start: str = "", also: Map
     return digest.hexdigest()
 
 
-def is_current(notebook: str | Path, *, profile: str, out: str | Path, home: Path | None = None) -> bool:
+def is_current(notebook: str | Path, *, profile: str, out: str | Path, home: Path | None = None, bake: bool = False) -> bool:
     """Whether ``run`` would reuse the copy that lies in ``out``."""
     source, values, _ = prepare(notebook, profile, None, home)
-    return _is_finished(Path(out) / source.name, key(source, values, profile, home=home))
+    return _is_finished(Path(out) / source.name, key(source, values, profile, home=home, bake=bake))
 
 
 def _is_finished(target: Path, wanted: str) -> bool:
@@ -177,10 +184,11 @@ def _is_finished(target: Path, wanted: str) -> bool:
 
 
 @contextmanager
-def _environment(notebook: str, profile: str, sheet: Path | None) -> Iterator[None]:
+def _environment(notebook: str, profile: str, sheet: Path | None, states: Path | None) -> Iterator[None]:
     """What the kernel finds in its environment; ours is as before afterwards."""
     before = dict(os.environ)
-    os.environ.update(_KERNEL, **{records.RUN: f"{notebook}:{profile}", records.SHEET: str(sheet.resolve()) if sheet else ""})
+    places = {records.SHEET: sheet, sheets.FOLDER: states}  # without a folder explorers bake nothing
+    os.environ.update(_KERNEL, **{records.RUN: f"{notebook}:{profile}"}, **{k: str(v.resolve()) if v else "" for k, v in places.items()})
     try:
         yield
     finally:
