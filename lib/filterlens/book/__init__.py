@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from filterlens import runs
-from filterlens.book import results
+from filterlens.book import results, weights
 from filterlens.sources import project_home
 
 _TROUBLE = ("WARNING", "ERROR", "SEVERE", "Error")
@@ -51,12 +51,16 @@ def build(
 def execute(
     notebooks: list[Path], profile: str, *, workers: int = 2, force: bool = False, home: Path, say: Callable[[str], object] = print
 ) -> list[Path]:
-    """The executed copies in ``book/notebooks``; copies of notebooks that no longer exist are removed."""
+    """The executed copies in ``book/notebooks``; copies and baked states of notebooks that no longer exist are removed."""
     folder = home / "book" / "notebooks"
+    names = {notebook.stem for notebook in notebooks}
     for path in folder.glob("*.ipynb"):
-        if path.stem not in {notebook.stem for notebook in notebooks}:
+        if path.stem not in names:
             path.unlink()
             path.with_suffix(".key").unlink(missing_ok=True)
+    for sheets in folder.glob("*.sheets"):
+        if sheets.stem not in names:
+            shutil.rmtree(sheets)
     fresh = [] if force else [path for path in notebooks if runs.is_current(path, profile=profile, out=folder, home=home)]
     stale = [path for path in notebooks if path not in fresh]
     if fresh:
@@ -69,14 +73,17 @@ def execute(
 def render(home: Path, *, say: Callable[[str], object] = print) -> Path:
     """Build the HTML from ``book/`` with every warning an error.
 
-    Nothing is done if neither the pages nor the library they document have changed. Otherwise the site is built anew: an incremental
+    Then put the explorers' baked states beside the pages and weigh each page. Nothing is done if neither the pages nor the
+    library they document have changed. Otherwise the site is built anew: an incremental
     build keeps old navigation in unchanged pages, and forgets the warnings of a build that failed.
     """
     site, doctrees = home / "_build" / "html", home / "_build" / ".doctrees"
-    inputs = [home / name for name in ("book", "_config.yml", "requirements.txt")]
+    inputs = [*(home / name for name in ("book", "_config.yml", "requirements.txt")), *(home / "notebooks").glob("*.ipynb")]
     key, wanted = home / "_build" / "html.key", runs.fingerprint(inputs, home, also={"library": Path(__file__).parents[1]})
-    if (site / "index.html").exists() and key.exists() and key.read_text(encoding="utf-8") == wanted:
+    listing = home / "_build" / "page-weights.txt"
+    if (site / "index.html").exists() and listing.exists() and key.exists() and key.read_text(encoding="utf-8") == wanted:
         say("The pages are up to date")
+        say(listing.read_text(encoding="utf-8"))
         return site
     say("Building the pages (about ten seconds)")
     key.unlink(missing_ok=True)
@@ -91,8 +98,33 @@ def render(home: Path, *, say: Callable[[str], object] = print) -> Path:
     if done.returncode or not (site / "index.html").exists():
         shutil.rmtree(site, ignore_errors=True)
         raise BookError(f"the pages could not be built:\n{_complaints(done.stdout)}")
+    try:
+        _finish(home, site)
+        said = _weigh(site)
+    except BaseException:
+        shutil.rmtree(site, ignore_errors=True)
+        raise
+    listing.write_text(said, encoding="utf-8")
+    say(said)
     key.write_text(wanted, encoding="utf-8")
     return site
+
+
+def _finish(home: Path, site: Path) -> None:
+    """Put the baked states of the chapters' explorers beside their pages; Sphinx knows nothing of them."""
+    for sheets in (home / "book" / "notebooks").glob("*.sheets"):
+        shutil.copytree(sheets, site / "notebooks" / sheets.name, ignore=shutil.ignore_patterns("*.html", "*.part"))
+
+
+def _weigh(site: Path) -> str:
+    """The table of page weights; BookError if a page is too heavy or asks for what is not there."""
+    try:
+        found = weights.weights(site)
+    except ValueError as error:
+        raise BookError(f"the pages are not complete: {error}") from None
+    if heavy := weights.too_heavy(found):
+        raise BookError("\n".join(["pages are too heavy:", *heavy]))
+    return weights.table(found, weights.sheets(site))
 
 
 def _complaints(output: str) -> str:
