@@ -89,7 +89,7 @@ function strokesPanel(net, maps, layout) {
   const madeOf = slices(net.parts).map((part) => slices(part).map((stroke) => stroke.values.some((weight) => weight !== 0)));
   const own = net.stroke_names.map((_, i) => i + 1).filter((n) => layout.some((part) => part > 0 && madeOf[part - 1][n - 1]));
   const strongest = strongestMaps(maps, own.length, net.tie);
-  const [low, high] = rangeOf(maps.values);
+  const [low, high] = extremesOf(maps.values);
   const names = net.stroke_names.map((name, i) => fill(net.words.stroke, { n: i + 1, name }));
   const labels = net.stroke_names.map((name, i) => `${i + 1}: ${name}`);
   const pictures = [...filterPictures(net, net.strokePictures, names, labels, strongest), ...mapPictures(maps, names, net.words.map_alt, low, high)];
@@ -100,8 +100,8 @@ function strokesPanel(net, maps, layout) {
 function partsPanel(net, maps, pooled, layout, pool) {
   const own = [...new Set(layout)].filter((part) => part > 0).sort((a, b) => a - b);
   const strongest = strongestMaps(pooled, own.length, net.tie);
-  const [low, high] = rangeOf(maps.values);
-  const [least, most] = rangeOf(pooled.values);
+  const [low, high] = extremesOf(maps.values);
+  const [least, most] = extremesOf(pooled.values);
   const names = net.part_names.map((name, i) => fill(net.words.part, { n: i + 1, name }));
   const labels = names.map((_, i) => String(i + 1));
   const rows = [
@@ -149,7 +149,8 @@ function picturesPanel(title, note, pictures, options) {
 
 function signedPicture(map, alt, label = "") {
   const limit = map.values.reduce((peak, value) => Math.max(peak, Math.abs(value)), 0);
-  const steps = Int8Array.from(map.values, (value) => Math.round(limit > 0 ? (value / limit) * 127 : 0));
+  const steps = new Int8Array(map.values.length);
+  for (let i = 0; i < steps.length; i++) steps[i] = limit > 0 ? Math.round((map.values[i] / limit) * 127) : 0;
   const values = { dtype: "int8", shape: map.shape.slice(-2), data: new Uint8Array(steps.buffer) };
   return { values, low: -limit, high: limit, alt, label, pick: null, frame: null };
 }
@@ -164,7 +165,7 @@ function filterPictures(net, filters, names, labels, framed) {
 function mapPictures(maps, names, alt, low, high) {
   const factor = high > low ? 255 / (high - low) : 0;
   return slices(maps).map((map, i) => {
-    const data = Uint8Array.from(map.values, (value) => Math.round((value - low) * factor));
+    const data = new Uint8Array(map.values.map((value) => Math.round((value - low) * factor)));
     const said = fill(alt, { what: names[i], largest: Math.max(...map.values).toFixed(2) });
     return { values: { dtype: "uint8", shape: map.shape.slice(-2), data }, low, high, alt: said, label: "", pick: null, frame: null };
   });
@@ -219,7 +220,7 @@ function firstStrongest(values, tie) {
   return values.findIndex((value) => value >= most - tie);
 }
 
-function rangeOf(values) {
+function extremesOf(values) {
   return [Math.min(...values), Math.max(...values)];
 }
 

@@ -29,6 +29,7 @@ function conv2d(x, w, bias = null, stride = 1) {
   if (bias !== null && bias.length !== filters) throw new Error(`bias: got ${bias.length} values, expected ${filters}, one for each filter of w`);
   if (kh > height || kw > width) throw new Error(`x: got ${height} x ${width}, expected at least ${kh} x ${kw}, the filter of w`);
   const out = emptyMap(filters, Math.floor((height - kh) / stride) + 1, Math.floor((width - kw) / stride) + 1);
+  const [values, weights] = [x.values, w.values];
   let at = 0;
   for (let k = 0; k < filters; k++) {
     for (let row = 0; row < out.shape[1]; row++) {
@@ -38,7 +39,7 @@ function conv2d(x, w, bias = null, stride = 1) {
           for (let i = 0; i < kh; i++) {
             const from = (c * height + row * stride + i) * width + column * stride;
             const weight = ((k * channels + c) * kh + i) * kw;
-            for (let j = 0; j < kw; j++) sum += x.values[from + j] * w.values[weight + j];
+            for (let j = 0; j < kw; j++) sum += values[from + j] * weights[weight + j];
           }
         }
         out.values[at++] = sum;
@@ -57,17 +58,18 @@ function convTranspose2d(x, w) {
   const [, channels, kh, kw] = w.shape;
   const out = emptyMap(channels, height + kh - 1, width + kw - 1);
   const sums = new Float64Array(out.values.length);
+  const [values, weights] = [x.values, w.values];
   let at = 0;
   for (let k = 0; k < filters; k++) {
     for (let row = 0; row < height; row++) {
       for (let column = 0; column < width; column++) {
-        const scale = x.values[at++];
+        const scale = values[at++];
         if (scale === 0) continue; // most cells of a layout are empty
         for (let c = 0; c < channels; c++) {
           for (let i = 0; i < kh; i++) {
             const to = (c * out.shape[1] + row + i) * out.shape[2] + column;
             const weight = ((k * channels + c) * kh + i) * kw;
-            for (let j = 0; j < kw; j++) sums[to + j] += scale * w.values[weight + j];
+            for (let j = 0; j < kw; j++) sums[to + j] += scale * weights[weight + j];
           }
         }
       }
