@@ -1,0 +1,465 @@
+"""The decoding lens as an explorer: pick a filter of any layer, see it drawn, taken apart, and held against its network.
+
+``Network`` says what is to be explored, ``Decodings`` computes and remembers what the panels need (and forgets it when the weights
+change), ``decoding_explorer`` turns it into panels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ipywidgets
+import torch
+from torch import Tensor, nn
+
+from filterlens import checks, metrics, network
+from filterlens.explorer import panels
+from filterlens.explorer.axes import Axis
+from filterlens.explorer.explorer import Explorer
+from filterlens.lenses.decoding import Contribution, DecodedFilters, contributions, decode, reconstruction_error, respond
+from filterlens.lenses.decoding.compare import NORMALIZATIONS, one_unit
+from filterlens.linear import MODES
+
+THRESHOLDS = tuple(round(i / 20, 2) for i in range(20))
+BANK = 2**28  # bytes up to which all filters of a layer are decoded at once and kept
+DEEPEST = 8  # layers up to which the error is drawn by depth: it needs all of them decoded
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network to explore, with what it is shown.
+
+    ``images`` (n, c, h, w) in [0, 1], normalized by ``normalization.apply`` where there is one; ``titles`` names them. ``layers``:
+    names, or names and what to call them; default every convolution. ``kernels``: how many filters of each layer are to be picked
+    (default all). ``gallery`` (m, c, h, w): images among which the best for a filter are looked for. ``options`` go to ``decode``.
+    """
+
+    model: nn.Module
+    images: Tensor | None = None
+    titles: Sequence[str] = ()
+    normalization: Any = None
+    layers: Sequence[str] | Mapping[str, str] | None = None
+    kernels: int | None = None
+    gallery: Tensor | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks.module("model", self.model)
+        known = network.conv_layers(self.model)
+        if not known:
+            raise ValueError(f"model: {type(self.model).__name__} has no 2-D convolution, expected a CNN")
+        for layer in self.layers or ():
+            checks.choice("layers", layer, known)
+        for name in ("images", "gallery"):
+            if getattr(self, name) is not None:
+                images = checks.tensor(name, getattr(self, name), "n c h w")
+                if images.min() < 0 or images.max() > 1:
+                    raise ValueError(f"{name}: got values in [{images.min():.3g}, {images.max():.3g}], expected images in [0, 1]; "
+                                     "`normalization` turns them into the network's input")  # fmt: skip
+        if self.titles and len(self.titles) != len(self.images if self.images is not None else ()):
+            raise ValueError(f"titles: got {len(self.titles)}, expected one for each image")
+        if self.kernels is not None:
+            checks.integer("kernels", self.kernels, 1)
+
+    def named_layers(self) -> dict[str, str]:
+        """The layers to pick from and what they are called."""
+        layers = self.layers if self.layers else list(network.conv_layers(self.model))
+        return dict(layers) if isinstance(layers, Mapping) else {layer: layer for layer in layers}
+
+    def filters(self, layer: str) -> list[int]:
+        """Indices of the filters to pick from."""
+        count = self.model.get_submodule(layer).weight.shape[0]
+        return list(range(count if self.kernels is None else min(count, self.kernels)))
+
+    def unpools(self) -> list[str]:
+        """The ways to undo a max-pool, if there is one to undo."""
+        return list(MODES) if any(isinstance(module, nn.MaxPool2d) for module in self.model.modules()) else ["nearest"]
+
+
+class Decodings:
+    """What the panels of one network show, computed when first asked for and kept as long as its weights stay what they are."""
+
+    def __init__(self, subject: Network) -> None:
+        self.subject, self._kept, self._of = subject, {}, None
+        self.trusted = False  # nobody can change the weights while states are baked
+        self.settings = {"scale": "none", "normalize": "tensor", "parts": 5}
+
+    def fresh(self) -> Decodings:
+        """Itself, with everything forgotten that was computed with other weights."""
+        if not self.trusted or self._of is None:
+            weights = _fingerprint(self.subject.model)
+            if weights != self._of:  # retrained, moved or pruned since
+                self._kept, self._of = {}, weights
+        return self
+
+    def _remember(self, *key: Any, make: Any) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def decoded(self, layer: str, kernel: int, unpool: str) -> DecodedFilters:
+        """One filter with its steps, or all of its layer if those are small enough to be kept."""
+        scale, model, kernels = self.settings["scale"], self.subject.model, self.subject.filters(layer)
+        options = {"unpool": unpool, "scale": scale, "keep_steps": True, **self.subject.options}
+
+        def make() -> DecodedFilters:
+            one = decode(model, layer, [kernel], **options)
+            size = sum(step.images.nbytes for step in one.steps) + one.images.nbytes
+            return decode(model, layer, kernels, **options) if size * len(kernels) <= BANK else one
+
+        bank = self._remember("bank", layer, unpool, scale, make=make)
+        if kernel in bank.kernels:
+            return bank
+        return self._remember("one", layer, kernel, unpool, scale, make=lambda: decode(model, layer, [kernel], **options))
+
+    def picture(self, layer: str, kernel: int, unpool: str) -> Tensor:
+        """(c, h, w)"""
+        decoded = self.decoded(layer, kernel, unpool)
+        return decoded.images[decoded.kernels.index(kernel)]
+
+    def tree(self, layer: str, kernel: int) -> Contribution:
+        """What the picture is made of, by nearest unpooling, with which shares are exact."""
+        top, decoded = self.settings["parts"], self.decoded(layer, kernel, "nearest")
+        depth = 2 if len(self.subject.named_layers()) <= DEEPEST else 1
+        return self._remember("tree", layer, kernel, top, self.settings["scale"], make=lambda: contributions(decoded, kernel, top=top, depth=depth))
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] as the network expects them, where its weights are."""
+        like = next(self.subject.model.parameters())
+        images = images.to(like)
+        return images if self.subject.normalization is None else self.subject.normalization.apply(images)
+
+    def maps(self, layer: str, image: int) -> Tensor:
+        """The network's map of every filter of a layer (k, h, w): one forward pass for all layers of an image."""
+        layers = list(self.subject.named_layers())
+
+        def make() -> dict[str, Tensor]:
+            with network.evaluating(self.subject.model), network.capture(self.subject.model, layers) as found:
+                self.subject.model(self.inputs(self.subject.images[image : image + 1]))
+            return {name: one_unit(value)[0] for name, value in found.items()}
+
+        found = self._remember("maps", image, make=make)
+        if layer not in found:
+            raise ValueError(f"layer: {layer!r} did not run when the network saw the image")
+        return found[layer]
+
+    def beside(self, layer: str, kernel: int, unpool: str, image: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """The network's maps and the decoded filters' responses (k, h, w) for one image, and which filters they are of."""
+        decoded = self.decoded(layer, kernel, unpool)
+
+        def make() -> Tensor:
+            return respond(decoded, self.inputs(self.subject.images[image : image + 1]))[0]
+
+        responses = self._remember("responses", layer, unpool, image, decoded.kernels, self.settings["scale"], make=make)
+        return self.maps(layer, image)[list(decoded.kernels)], responses, decoded.kernels
+
+    def best(self, layer: str, kernel: int, unpool: str | None, n: int = 4) -> tuple[list[int], list[float]]:
+        """The gallery's images with the largest answer of the unit (``unpool`` None) or of the picture, and those answers."""
+
+        subject = self.subject
+        batches = subject.gallery.split(250 if subject.gallery.shape[-1] <= 64 else 16)
+
+        def units() -> dict[str, Tensor]:  # one pass for all layers
+            peaks: dict[str, list[Tensor]] = {}
+            for batch in batches:
+                with network.evaluating(subject.model), network.capture(subject.model, list(subject.named_layers())) as found:
+                    subject.model(self.inputs(batch))
+                for name, maps in found.items():
+                    peaks.setdefault(name, []).append(one_unit(maps).amax((2, 3)))
+            return {name: torch.cat(some) for name, some in peaks.items()}
+
+        if unpool is None:
+            answers, row = self._remember("units", make=units)[layer], kernel
+        else:
+            decoded = self.decoded(layer, kernel, unpool)
+
+            def correlated() -> Tensor:
+                return torch.cat([respond(decoded, self.inputs(batch)).amax((2, 3)) for batch in batches])
+
+            answers = self._remember("best", layer, unpool, decoded.kernels, self.settings["scale"], make=correlated)
+            row = decoded.kernels.index(kernel)
+        values, found = answers[:, row].topk(min(n, len(answers)))
+        return found.tolist(), values.tolist()
+
+
+def _fingerprint(model: nn.Module) -> tuple:
+    """Changes with every step of training, with pruning, and with a move; cheap beside a forward pass."""
+    tensors = [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+    floating = [tensor for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
+    norms = torch.stack([norm.cpu().double() for norm in torch._foreach_norm(floating)]).tolist() if floating else []
+    return tuple((tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype) for tensor in tensors), tuple(norms)
+
+
+class DecodingExplorer(Explorer):
+    """The explorer of ``decoding_explorer``; ``controls`` are ipywidgets that change how it computes, for Jupyter."""
+
+    def __init__(self, decodings: Mapping[str, Decodings], *arguments: Any, **options: Any) -> None:
+        for one in decodings.values():
+            one.fresh().trusted = True
+        super().__init__(*arguments, **options)
+        for one in decodings.values():
+            one.trusted = False
+        self._decodings = decodings
+
+    @property
+    def controls(self) -> ipywidgets.VBox:
+        """Controls for what the page does not offer: how unpooling scales, how eq. 3 normalises, how many parts a tree has."""
+        settings = next(iter(self._decodings.values())).settings
+        made = {
+            "scale": ipywidgets.Dropdown(options=["none", "sum"], value=settings["scale"], description="scale"),
+            "normalize": ipywidgets.Dropdown(options=list(NORMALIZATIONS), value=settings["normalize"], description="eq. 3 in"),
+            "parts": ipywidgets.IntSlider(min=1, max=12, value=settings["parts"], description="parts", continuous_update=False),
+        }
+        for name, control in made.items():
+            control.observe(lambda change, name=name: self.set_up(**{name: change["new"]}), "value")
+        return ipywidgets.VBox(list(made.values()))
+
+    def set_up(self, **settings: Any) -> None:
+        """Change ``scale``, ``normalize`` or ``parts`` and compute the panels again."""
+        for name, value in settings.items():
+            checks.choice("settings", name, ("scale", "normalize", "parts"))
+            for decodings in self._decodings.values():
+                decodings.settings[name] = value
+        self.recompute()
+
+
+def decoding_explorer(
+    networks: nn.Module | Network | Mapping[str, Network], images: Tensor | None = None, *, normalization: Any = None,
+    title: str = "What does this filter look for?", **options: Any,
+) -> DecodingExplorer:  # fmt: skip
+    """Explore the filters of one network or several: decoded, taken apart, beside the network's own maps.
+
+    ``networks``: a CNN, a ``Network``, or several by name. ``images`` (n, c, h, w) in [0, 1] and ``normalization`` belong to a CNN given alone.
+    ``options`` are those of ``Explorer``. A layer whose linear part is refused by ``decode`` shows its message.
+
+    Every pick answers for the weights as they are then. Raises TypeError or ValueError naming the argument.
+    """
+    if isinstance(networks, Network):
+        networks = {type(networks.model).__name__: networks}
+    elif isinstance(networks, nn.Module):
+        networks = {type(networks).__name__: Network(networks, images, normalization=normalization)}
+    elif images is not None or normalization is not None:
+        raise ValueError("images: expected with a single CNN; a Network brings its own images and normalization")
+    if not isinstance(networks, Mapping) or not networks or not all(isinstance(one, Network) for one in networks.values()):
+        raise TypeError(f"networks: got {checks.describe(networks)}, expected a CNN, a Network or a dict of them by name")
+    subjects = {name: Decodings(one) for name, one in networks.items()}
+    return DecodingExplorer(subjects, _axes(networks), _renderers(subjects), title=title, **options)
+
+
+def _axes(networks: Mapping[str, Network]) -> dict[str, Any]:
+    several, (first, only) = len(networks) > 1, next(iter(networks.items()))
+    layers = {name: one.named_layers() for name, one in networks.items()}
+    called = {layer: title for one in layers.values() for layer, title in one.items()}
+    axes: dict[str, Any] = {"network": list(networks)} if several else {}
+    axes["layer"] = Axis({name: list(one) for name, one in layers.items()}, by="network", labels=called) if several else Axis(
+        list(layers[first]), labels=called)  # fmt: skip
+    owners = ("network", "layer") if several else "layer"
+    counts = {(name, layer) if several else layer: one.filters(layer) for name, one in networks.items() for layer in layers[name]}
+    axes["filter"] = Axis(counts, by=owners)
+    axes["unpool"] = Axis({name: one.unpools() for name, one in networks.items()}, by="network") if several else only.unpools()
+    if any(one.images is not None for one in networks.values()):
+        options = {name: list(range(len(one.images))) if one.images is not None else [0] for name, one in networks.items()}
+        titles = {i: f"{i}" for one in options.values() for i in one}
+        if not several and only.titles:
+            titles = dict(enumerate(only.titles))
+        elif several and all(one.titles for one in networks.values() if one.images is not None):  # an image is named, so that names can differ by network
+            options = {name: list(one.titles) for name, one in networks.items()}
+            titles = {}
+        axes["image"] = Axis(options, by="network", labels=titles) if several else Axis(options[first], labels=titles)
+    axes["threshold"] = Axis(THRESHOLDS, control="slider")
+    return axes
+
+
+def _renderers(subjects: Mapping[str, Decodings]) -> list[Any]:
+    only = next(iter(subjects))
+    with_images = any(one.subject.images is not None for one in subjects.values())
+    with_gallery = any(one.subject.gallery is not None for one in subjects.values())
+    several = len(subjects) > 1
+
+    def number(network: str, image: str | int) -> int | None:
+        """Which image of a network an option of the axis is; None if it has none."""
+        subject = subjects[network].subject
+        return None if subject.images is None else image if isinstance(image, int) else list(subject.titles).index(image)
+
+    def decoded_filter(layer: str, filter: int, unpool: str, network: str = only) -> list[panels.Panel]:
+        decodings = subjects[network].fresh()
+        return [_drawn(decodings, layer, filter, unpool), _steps(decodings.decoded(layer, filter, unpool), filter)]
+
+    def made_of(layer: str, filter: int, network: str = only) -> panels.Panel | None:
+        chosen = {"network": network} if several else {}
+        return _tree(subjects[network].fresh(), layer, filter, chosen)
+
+    def image_seen(image: str | int, network: str = only) -> panels.Panel | None:
+        at = number(network, image)
+        return None if at is None else _seen(subjects[network].subject, at)
+
+    def network_map(layer: str, filter: int, image: str | int, network: str = only) -> panels.Panel | None:
+        at = number(network, image)
+        return None if at is None else _map("The network's map", "before any activation", subjects[network].fresh().maps(layer, at)[filter])
+
+    def decoded_map(layer: str, filter: int, unpool: str, image: str | int, network: str = only) -> list[panels.Panel]:
+        at = number(network, image)
+        return [] if at is None else _answer(subjects[network].fresh(), layer, filter, unpool, at)
+
+    def every_filter(layer: str, unpool: str, image: str | int, network: str = only) -> panels.Panel | None:
+        at = number(network, image)
+        return None if at is None else _bars(subjects[network].fresh(), layer, unpool, at)
+
+    def by_depth(unpool: str, image: str | int, network: str = only) -> panels.Panel | None:
+        at = number(network, image)
+        return None if at is None else _depth(subjects[network].fresh(), unpool, at)
+
+    def best_for_unit(layer: str, filter: int, network: str = only) -> panels.Panel | None:
+        return _best(subjects[network].fresh(), layer, filter, None)
+
+    def best_for_picture(layer: str, filter: int, unpool: str, network: str = only) -> panels.Panel | None:
+        return _best(subjects[network].fresh(), layer, filter, unpool)
+
+    answered = [image_seen, network_map, decoded_map, every_filter, by_depth] if with_images else []
+    return [decoded_filter, *answered, *([best_for_unit, best_for_picture] if with_gallery else []), made_of]
+
+
+def _drawn(decodings: Decodings, layer: str, kernel: int, unpool: str) -> panels.Panel:
+    decoded, picture = decodings.decoded(layer, kernel, unpool), decodings.picture(layer, kernel, unpool)
+    h, w = picture.shape[1:]
+    peak = float(picture.abs().max())
+    what = "red positive, blue negative, white zero" if len(picture) == 1 else "mid-grey is zero"
+    image = panels.signed(shown_channels(picture), alt=f"filter {kernel} of {layer} decoded, a signed picture of {h} by {w} pixels")
+    note = f"{h} × {w} pixels, strongest {peak:.3g}; {what}. Neighbouring units look {_pixels(decoded.stride)} apart."
+    return panels.Picture(title=f"Filter {kernel} of {layer}, drawn in image space", note=note, picture=image, threshold="threshold", parts=True)
+
+
+def shown_channels(picture: Tensor) -> Tensor:
+    """A picture (c, h, w) as one that can be looked at: grey and colour as they are, of other channels the sum."""
+    return picture if len(picture) in (1, 3) else picture.sum(0, keepdim=True)
+
+
+def _pixels(n: int) -> str:
+    return f"{n} pixel{'s' * (n != 1)}"
+
+
+def _steps(decoded: DecodedFilters, kernel: int) -> panels.Panel:
+    words = {"convolution": "substitute", "maxpool": "unpool", "averagepool": "unpool (mean)"}
+    kept = [step for i, step in enumerate(decoded.steps) if step.kind in words or i == len(decoded.steps) - 1]
+    row = decoded.kernels.index(kernel)
+    images = []
+    for i, step in enumerate(kept):
+        c, h, w = step.shape
+        field_ = step.images[row]
+        channel = int((field_**2).sum((1, 2)).argmax())
+        shown = field_ if c in (1, 3) else field_[channel]
+        size = f"{h} × {w}" + ("" if c == 1 else ", colour" if c == 3 else f", {c} channels, here {channel}")
+        label = f"{words.get(step.kind, step.kind)} {step.name}: {size}"
+        images.append(panels.signed(shown, alt=f"step {i + 1}, {label}", label=label))
+    note = "Each step replaces every pixel by a filter of the layer below, or enlarges by a pool's stride; of many channels the strongest is shown."
+    return panels.Pictures(title="Decoding, step by step", note=note, pictures=images, arrows=True, size=112)
+
+
+def _seen(subject: Network, image: int) -> panels.Panel:
+    title = subject.titles[image] if subject.titles else f"image {image}"
+    shown = panels.photo(shown_channels(subject.images[image]).clamp(0, 1), alt=f"the image shown to the network: {title}", label=title)
+    return panels.Pictures(title="The image", pictures=[shown], size=168)
+
+
+def _map(title: str, note: str, values: Tensor) -> panels.Panel | None:
+    h, w = values.shape
+    if h * w == 1:  # one unit is a number, not a picture
+        return None
+    alt = f"{title.lower()}, {h} by {w} units, from {float(values.min()):.3g} to {float(values.max()):.3g}"
+    shown = panels.gray(values, alt=alt, label=f"{h} × {w} units")
+    return panels.Pictures(title=title, note=note, pictures=[shown], size=168)
+
+
+def _answer(decodings: Decodings, layer: str, kernel: int, unpool: str, image: int) -> list[panels.Panel]:
+    maps, responses, kernels = decodings.beside(layer, kernel, unpool, image)
+    row, how, many = kernels.index(kernel), decodings.settings["normalize"], maps[0].numel() > 1
+    own = float(metrics.pearson_per_image(maps[row][None], responses[row][None])[0]) if many else float("nan")
+    layerwide = float(metrics.pearson_per_image(maps[None], responses[None])[0]) if maps.numel() > 1 else float("nan")
+    mapped = how == "map" and not many
+    error = float("nan") if mapped else float(reconstruction_error(maps[None], responses[None], how)[0])
+    rows = [
+        ("strongest answer, network", f"{float(maps[row].max()):.3g}"),
+        ("strongest answer, picture", f"{float(responses[row].max()):.3g}", "its correlation with the image, without biases"),
+        ("correlation of the two maps", _number(own), "" if many else "a single unit has none"),
+        (f"correlation, all {len(kernels)} filters", _number(layerwide)),
+        ("error of the layer (eq. 3)", _number(error, 4), f"mean squared difference, contrast normalized: {how}"),
+    ]
+    shown = _map("The picture's answer", "the decoded filter correlated with the image", responses[row])
+    return [*([shown] if shown else []), panels.Numbers(title="How well does the picture stand in?", rows=rows)]
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return "–" if value != value else f"{value:.{digits}f}"
+
+
+def _bars(decodings: Decodings, layer: str, unpool: str, image: int) -> panels.Panel | None:
+    maps, responses, kernels = decodings.beside(layer, decodings.subject.filters(layer)[0], unpool, image)
+    if len(kernels) < 2:
+        return None
+    peaks = {who: values.amax((1, 2)) for who, values in (("network", maps), ("decoded picture", responses))}
+    scaled = {who: values / max(float(values.abs().max()), 1e-12) for who, values in peaks.items()}
+    note = "The strongest answer of each filter to this image, each side scaled to its own largest. Click a bar to see its filter."
+    picks = [{"filter": kernel} for kernel in kernels]
+    return panels.Bars(title=f"Every filter of {layer}", note=note, labels=[str(kernel) for kernel in kernels], series=scaled, picks=picks)
+
+
+def _depth(decodings: Decodings, unpool: str, image: int) -> panels.Panel | None:
+    layers = decodings.subject.named_layers()
+    if not 1 < len(layers) <= DEEPEST:
+        return None
+    pairs = [decodings.beside(layer, decodings.subject.filters(layer)[0], unpool, image)[:2] for layer in layers]
+    agreement = [float(metrics.pearson_per_image(maps[None], responses[None])[0]) for maps, responses in pairs]
+    text = {"title": "Agreement by depth", "x_label": "layer, from the image upwards", "y_label": "correlation with the network"}
+    return panels.Curve(**text, note=", ".join(layers), x=list(range(1, len(layers) + 1)), series={"all filters of the layer": agreement})
+
+
+def _best(decodings: Decodings, layer: str, kernel: int, unpool: str | None) -> panels.Panel | None:
+    gallery = decodings.subject.gallery
+    if gallery is None:
+        return None
+    found, values = decodings.best(layer, kernel, unpool)
+    who = "unit" if unpool is None else "picture"
+    images = [
+        panels.photo(shown_channels(gallery[i]), alt=f"number {n} for the {who}, answer {value:.3g}", label=f"{value:.3g}",
+                     frame="red" if unpool is None else "yellow")
+        for n, (i, value) in enumerate(zip(found, values, strict=True), start=1)
+    ]  # fmt: skip
+    title = "Images that drive the unit most" if unpool is None else "Images that the picture likes best"
+    return panels.Pictures(title=title, note=f"of {len(gallery):,}, best first", pictures=images, columns=len(images), size=72)
+
+
+def _tree(decodings: Decodings, layer: str, kernel: int, chosen: Mapping[str, str]) -> panels.Panel | None:
+    root = decodings.tree(layer, kernel)
+    if not root.parts:
+        return panels.Text(title="Made of", text=f"Filters of {layer} lie on the image itself: they are made of pixels, not of other filters.")
+    layers = decodings.subject.named_layers()
+    nodes: dict[tuple[int, str, int], Contribution] = {}
+    edges: dict[tuple[tuple, tuple], float] = {}
+
+    def add(unit: Contribution, level: int) -> tuple[int, str, int]:
+        key = (level, unit.layer, unit.channel)
+        if key not in nodes:
+            nodes[key] = unit
+            for part in unit.parts:
+                if part.image.numel() > part.image.shape[0]:  # a pixel is no picture
+                    below = add(part, level + 1)
+                    edges[key, below] = edges.get((key, below), 0.0) + part.share
+        return key
+
+    add(root, 0)
+    if len(nodes) == 1:
+        return None
+    order = sorted(nodes, key=lambda key: key[0])
+    pictures = []
+    for level, name, channel in order:
+        unit = nodes[level, name, channel]
+        known = name in layers and channel in decodings.subject.filters(name)
+        pick = {**chosen, "layer": name, "filter": channel} if known and level else None
+        alt = f"filter {channel} of {name}, {unit.image.shape[1]} by {unit.image.shape[2]} pixels"
+        pictures.append((panels.signed(shown_channels(unit.image), alt=alt, label=f"{name} {channel}", pick=pick), level))
+    lines = [(order.index(parent), order.index(child), share) for (parent, child), share in edges.items()]
+    rest = f"the rest adds {root.rest:.0%}" if abs(root.rest) >= 0.005 else "nothing is left out"
+    note = f"The strongest parts by their share of the picture; {rest}. Click a part to go down to it."
+    return panels.Tree(title="Made of", note=note, nodes=pictures, edges=lines)
