@@ -37,7 +37,7 @@ def _line(page: str, start: str) -> str:
 def test_a_measured_number_stands_beside_the_papers_with_difference_and_circumstances() -> None:
     page = results.page(PUBLISHED, [_row()], ["3-toy"])
     circumstances = "[3-toy](notebooks/3-toy.ipynb), paper, n = 70,000, mnist, seeds 0 1, 2026-01-02"
-    assert _line(page, "| L3") == f"| L3 | MSE | 0.002 ± 0.001 | 0.0035 ± 0.0004 | +0.0015 (+1.50 s.d.) | {circumstances} |"
+    assert _line(page, "| L3") == f"| L3 | MSE | 0.002\u00a0±\u00a00.001 | 0.0035\u00a0±\u00a00.0004 | +0.0015 (+1.50 s.d.) | {circumstances} |"
     assert "Table 1: 1 of 2 measured" in page
     assert page.splitlines().count("our LeNet") == 1  # the note stands once, below the table
 

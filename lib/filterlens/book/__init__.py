@@ -61,12 +61,13 @@ def execute(
     for sheets in folder.glob("*.sheets"):
         if sheets.stem not in names:
             shutil.rmtree(sheets)
-    fresh = [] if force else [path for path in notebooks if runs.is_current(path, profile=profile, out=folder, home=home)]
+    options = {"profile": profile, "out": folder, "home": home, "bake": True}
+    fresh = [] if force else [path for path in notebooks if runs.is_current(path, **options)]
     stale = [path for path in notebooks if path not in fresh]
     if fresh:
         say(f"  unchanged: {', '.join(path.stem for path in fresh)}")
     if stale:
-        runs.run_all(stale, profile=profile, out=folder, workers=workers, force=force, home=home)
+        runs.run_all(stale, workers=workers, force=force, **options)
     return [folder / path.name for path in notebooks]
 
 

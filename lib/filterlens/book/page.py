@@ -54,8 +54,7 @@ def _before_page(app: Any, pagename: str, templatename: str, context: dict[str, 
         app.add_js_file("explorer.js", loading_method="defer")
     if not app.env.get_domain("math").data["has_equations"].get(pagename):
         # Sphinx loads it on the front page too if any page below it has formulas.
-        math = [file for file in context["script_files"] if _is_math(app, file)]
-        for file in math:
+        for file in [file for file in context["script_files"] if _is_math(app, file)]:
             context["script_files"].remove(file)
     source = _notebook(app, pagename)
     if source is not None:
@@ -65,7 +64,9 @@ def _before_page(app: Any, pagename: str, templatename: str, context: dict[str, 
 
 
 def _is_math(app: Any, file: Any) -> bool:
-    return app.config.mathjax_path in str(getattr(file, "filename", None) or file) or "window.MathJax" in getattr(file, "attributes", {}).get("body", "")
+    """Whether a script of a page is MathJax or its settings."""
+    settings = getattr(file, "attributes", {}).get("body") or ""
+    return app.config.mathjax_path in str(getattr(file, "filename", None) or file) or settings.startswith("window.MathJax")
 
 
 def _notebook(app: Any, pagename: str) -> Path | None:
@@ -95,13 +96,14 @@ def _after_pages(app: Any, error: Exception | None) -> None:
 def _lighten(static: Path, shown: set[icons.Used]) -> None:
     """Replace the icon script by a style sheet; remove what only it and debuggers need."""
     heavy = static / "scripts" / "fontawesome.js"
-    notice = heavy.with_name("fontawesome.js.LICENSE.txt").read_text(encoding="utf-8")
-    css, missing = icons.sheet(shown, icons.outlines(heavy.read_text(encoding="utf-8")), notice)
-    for family, name in missing:
-        _log.warning("a page shows the icon '%s %s', which the theme's icons do not have", family, name)
-    (static / "icons.css").write_text(css, encoding="utf-8")
     theme = static / "styles" / "pydata-sphinx-theme.css"
     theme.write_text(icons.without_fonts(theme.read_text(encoding="utf-8")), encoding="utf-8")
+    styles = "\n".join(path.read_text(encoding="utf-8") for path in sorted(static.rglob("*.css")))
+    notice = heavy.with_name(heavy.name + ".LICENSE.txt").read_text(encoding="utf-8")
+    css, missing = icons.sheet(shown, icons.lettered(styles), icons.outlines(heavy.read_text(encoding="utf-8")), notice)
+    for name in missing:
+        _log.warning("the pages show the icon '%s', which the theme's icons do not have", name)
+    (static / "icons.css").write_text(css, encoding="utf-8")
     shutil.rmtree(static / "vendor" / "fontawesome", ignore_errors=True)
     for path in {*heavy.parent.glob("fontawesome.js*"), *static.rglob("*.js.map"), *static.rglob("*.css.map")}:
         path.unlink()
@@ -111,19 +113,15 @@ def _write_explorer(app: Any) -> None:
     """Before the pages, so that Sphinx can add the checksum of each to its address."""
     static = Path(app.outdir) / "_static"
     static.mkdir(parents=True, exist_ok=True)
-    try:
-        classic = script.classic()
-    except FileNotFoundError:
-        classic = "DEV"
-    (static / "explorer.js").write_text(classic, encoding="utf-8")
+    (static / "explorer.js").write_text(script.classic(), encoding="utf-8")
     (static / "explorer.css").write_text(script.style(), encoding="utf-8")
 
 
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx. The theme makes its buttons with priority 501."""
     app.add_directive("explorer", Explorer)
-    app.add_css_file("icons.css")
+    app.add_css_file("icons.css", priority=700)  # after the styles of theme and extensions, before our own
     app.connect("builder-inited", _write_explorer)
     app.connect("html-page-context", _before_page, priority=600)
-    app.connect("build-finished", _after_pages)
+    app.connect("build-finished", _after_pages, priority=900)  # other extensions copy their style sheets as late as this
     return {"parallel_read_safe": True, "parallel_write_safe": True}

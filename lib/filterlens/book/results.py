@@ -20,6 +20,7 @@ PAPERS = {  # number of the paper -> its lens, and its key in references.bib
     "003": ("Isolation", "zhuang2021understanding"),
     "004": ("Gates", "liang2020training"),
 }
+_PM = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # a value and its deviation stay in one line
 _NEEDS = {
     "gpu": " (needs a GPU)",
     "imagenet": " (needs ImageNet)",
@@ -100,7 +101,7 @@ def _paper(doc: str, numbers: list[Mapping[str, str]], measured: Mapping[str, An
 
 def _compared(number: Mapping[str, str], rows: Sequence[Mapping[str, Any]], pages: Sequence[str]) -> list[list[str]]:
     name = [_text(number["row"]), _text(number["column"])]
-    paper = _text(number["value"] + (f" ± {number['std']}" if number["std"] else ""))
+    paper = _text(number["value"] + (f"{_PM}{number['std']}" if number["std"] else ""))
     if not rows:
         return [[*name, paper, "not yet run" + _NEEDS.get(number["needs"], ""), "", ""]]
     return [
@@ -118,7 +119,7 @@ def _difference(number: Mapping[str, str], ours: float) -> str:
 
 
 def _spread(value: float, std: float | None) -> str:
-    return f"{value:.4g}" + ("" if std is None else f" ± {std:.2g}")
+    return f"{value:.4g}" + ("" if std is None else f"{_PM}{std:.2g}")
 
 
 def _circumstances(row: Mapping[str, Any], pages: Sequence[str]) -> str:
