@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PARTS = ("arrays", "panels", "bars", "charts", "network", "characters", "explorer")
+PARTS = ("arrays", "bars", "charts", "panels", "network", "characters", "explorer")
 HERE = Path(__file__).parent
 
 
