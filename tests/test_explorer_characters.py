@@ -235,6 +235,7 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?")
 
 
 def assert_same_text(found, expected, where):
+    found, expected = found.replace("−", "-"), expected.replace("−", "-")
     assert NUMBER.sub("#", found) == NUMBER.sub("#", expected), where
     for one, other in zip(NUMBER.findall(found), NUMBER.findall(expected), strict=True):
         mantissa, _, exponent = other.partition("e")

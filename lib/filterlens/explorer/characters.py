@@ -39,14 +39,14 @@ WORDS = {
     "steps": "Decoded step by step",
     "steps_note": "Every number is drawn as what it stands for: a cell of the layout as its part, then as strokes. Pooling is undone by repeating "
     "each cell, parts are replaced by their strokes and strokes by their pixels; copies add up where they overlap.",
-    "step_labels": ["layout: 3 × 3 of 14 parts", "pool undone: 6 × 6 of 14 parts", "10 × 10 of 4 strokes", "picture: 14 × 14"],
+    "step_labels": ["3 × 3 cells of parts", "6 × 6 cells of parts", "10 × 10 cells of strokes", "14 × 14 pixels"],
     "step_alts": ["the layout, nine cells with a part or none", "each cell repeated as a square of two by two",
                   "strokes where the parts have them", "the strokes' pixels, overlapping: the decoded character"],
     "fed": "Fed back as an image",
     "fed_note": "The decoded picture, scaled to length 1, is what the network sees. Red is positive, blue negative.",
     "fed_alt": "the decoded character",
     "strokes": "Strokes: 4 filters, their maps of 10 × 10",
-    "strokes_note": "Black is {low}, white {high}. Your parts are made of the strokes {own}; the strongest answer is framed: {strongest}.",
+    "strokes_note": "Black is {low}, white {high}. Your parts are made of the strokes {own}; the strongest are framed: {strongest}.",
     "stroke": "stroke {n}, {name}",
     "parts": "Parts: 14 filters, their maps of 6 × 6, and after the {pool} pool 3 × 3",
     "parts_note": "Maps: black is {low}, white {high}; after the pool {pooled_low} and {pooled_high}. Your layout holds the parts {own}; "
@@ -145,7 +145,7 @@ class CharacterPanels:
             panels.signed(field, alt=alt, label=label)
             for field, alt, label in zip(drawn, WORDS["step_alts"], WORDS["step_labels"], strict=True)
         ]
-        return panels.Pictures(title=WORDS["steps"], note=WORDS["steps_note"], pictures=pictures, arrows=True, size=177)
+        return panels.Pictures(title=WORDS["steps"], note=WORDS["steps_note"], pictures=pictures, arrows=True, size=118)
 
     def _stroke_maps(self, maps: Tensor, layout: tuple[int, ...]) -> panels.Pictures:
         own = {stroke for part in layout if part for stroke, _, _ in PARTS[part - 1][1]}
@@ -246,7 +246,7 @@ def _first(answers: Tensor) -> int:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2f}"
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _listed(numbers: Iterable[int]) -> str:

@@ -82,7 +82,7 @@ function stepsPanel(net, fields) {
   const [filter, unpooled, strokes, image] = fields;
   const drawn = [drawField(filter, net.partPictures), drawField(unpooled, net.partPictures), drawField(strokes, net.strokePictures), image];
   const pictures = drawn.map((field, i) => signedPicture(field, net.words.step_alts[i], net.words.step_labels[i]));
-  return picturesPanel(net.words.steps, net.words.steps_note, pictures, { arrows: true, size: 177 });
+  return picturesPanel(net.words.steps, net.words.steps_note, pictures, { arrows: true, size: 118 });
 }
 
 function strokesPanel(net, maps, layout) {
@@ -93,7 +93,7 @@ function strokesPanel(net, maps, layout) {
   const names = net.stroke_names.map((name, i) => fill(net.words.stroke, { n: i + 1, name }));
   const labels = net.stroke_names.map((name, i) => `${i + 1}: ${name}`);
   const pictures = [...filterPictures(net, net.strokePictures, names, labels, strongest), ...mapPictures(maps, names, net.words.map_alt, low, high)];
-  const values = { low: low.toFixed(2), high: high.toFixed(2), own: own.join(", "), strongest: strongest.join(", ") };
+  const values = { low: inShort(low), high: inShort(high), own: own.join(", "), strongest: strongest.join(", ") };
   return picturesPanel(net.words.strokes, fill(net.words.strokes_note, values), pictures, { columns: 4, size: 64 });
 }
 
@@ -110,7 +110,7 @@ function partsPanel(net, maps, pooled, layout, pool) {
     mapPictures(pooled, names, net.words.pooled_alt, least, most),
   ];
   const pictures = [0, 7].flatMap((from) => rows.flatMap((row) => row.slice(from, from + 7)));
-  const ranges = { low: low.toFixed(2), high: high.toFixed(2), pooled_low: least.toFixed(2), pooled_high: most.toFixed(2) };
+  const ranges = { low: inShort(low), high: inShort(high), pooled_low: inShort(least), pooled_high: inShort(most) };
   const note = fill(net.words.parts_note, { ...ranges, own: own.join(", "), strongest: strongest.join(", ") });
   return picturesPanel(fill(net.words.parts, { pool }), note, pictures, { columns: 7, size: 48 });
 }
@@ -166,7 +166,7 @@ function mapPictures(maps, names, alt, low, high) {
   const factor = high > low ? 255 / (high - low) : 0;
   return slices(maps).map((map, i) => {
     const data = new Uint8Array(map.values.map((value) => Math.round((value - low) * factor)));
-    const said = fill(alt, { what: names[i], largest: Math.max(...map.values).toFixed(2) });
+    const said = fill(alt, { what: names[i], largest: inShort(Math.max(...map.values)) });
     return { values: { dtype: "uint8", shape: map.shape.slice(-2), data }, low, high, alt: said, label: "", pick: null, frame: null };
   });
 }
@@ -229,6 +229,10 @@ function pearson(one, other) {
   const [a, b] = [centred(one), centred(other)];
   const scale = Math.hypot(...a) * Math.hypot(...b);
   return scale > 0 ? a.reduce((sum, value, i) => sum + value * b[i], 0) / scale : 0;
+}
+
+function inShort(value) {
+  return value.toFixed(2).replace("-", "−");
 }
 
 function fill(sentence, values) {
