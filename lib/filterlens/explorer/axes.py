@@ -115,10 +115,6 @@ class Axes:
         """How many picks there are."""
         return sum(1 for _ in self.picks(names))
 
-    def first(self) -> dict[str, Option]:
-        """The pick of all first options."""
-        return next(self.picks())
-
     def settled(self, pick: Mapping[str, Option]) -> dict[str, Option]:
         """The pick with each value that its axis does not allow (any more) replaced by the first that it does."""
         out: dict[str, Option] = {}

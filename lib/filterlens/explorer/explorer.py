@@ -64,7 +64,7 @@ class Explorer(anywidget.AnyWidget):
     Each axis is a trait: ``explorer.layer = "conv2"``, ``explorer.observe(f, "layer")``, ``ipywidgets.link``. Several at once:
     ``explorer.pick(layer="conv2", filter=3)``. If a layer has no such filter, the filter becomes the layer's first.
 
-    bake: what the published page can answer, once the runner asks for it: None every pick, a dict from axes to fewer options,
+    start: the first pick, as far as it is not each axis' first option. bake: what the published page can answer, once the runner asks for it: None every pick, a dict from axes to fewer options,
     False nothing (the page then shows the first pick only). ``name`` lets other pages show the explorer.
 
     Raises TypeError or ValueError naming the argument. A render function that raises shows its message in its place; when
@@ -79,7 +79,8 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(
         self, axes: Mapping[str, Any], render: Callable | Iterable[Callable], *,
-        bake: Mapping[str, Iterable[Option]] | bool | None = None, title: str = "", name: str | None = None, **options: Any,
+        start: Mapping[str, Option] | None = None, bake: Mapping[str, Iterable[Option]] | bool | None = None,
+        title: str = "", name: str | None = None, **options: Any,
     ) -> None:  # fmt: skip
         space = Axes(axes)
         for axis in space.axes:
@@ -93,12 +94,14 @@ class Explorer(anywidget.AnyWidget):
             raise TypeError(f"title: got {checks.describe(title)}, expected text")
         if not (bake is None or isinstance(bake, bool | Mapping)):
             raise TypeError(f"bake: got {checks.describe(bake)}, expected None, False or a dict of axes and options")
+        if not (start is None or isinstance(start, Mapping)):
+            raise TypeError(f"start: got {checks.describe(start)}, expected a dict of axes and values")
+        first = space.check(start or {})
         baked_space = space.restricted(bake) if isinstance(bake, Mapping) else space
         described = [{"axes": list(renderer.axes)} for renderer in renderers]
         super().__init__(title=title or "Explorer", _axes=space.encode(), _renderers=described, **options)
         self._calls, self._asked, self._settling = renderers, [None] * len(renderers), False
         self.__dict__["_space"] = space  # past __setattr__, which guards public names from here on
-        first = space.first()
         self.add_traits(**{axis: _Choice(default_value=first[axis]).tag(sync=True) for axis in space.axes})
         self.add_traits(**{f"_answer_{i}": traitlets.Dict().tag(sync=True) for i in range(len(renderers))})
         for axis, value in first.items():
@@ -106,7 +109,7 @@ class Explorer(anywidget.AnyWidget):
         self._html = None
         folder = sheets.asked()
         if folder is not None:
-            self._html = self._bake(baked_space, sheets.Sheets(folder), bake is not False, name)
+            self._html = self._bake(baked_space, baked_space.settled(first), sheets.Sheets(folder), bake is not False, name)
         self._answer_all(quiet=folder is None)
         self.observe(self._changed, list(space.axes))
 
@@ -163,9 +166,8 @@ class Explorer(anywidget.AnyWidget):
                 raise
             return [panels.Error(title=f"{renderer.name} failed", text=f"{type(error).__name__}: {error}").encode()]
 
-    def _bake(self, space: Axes, folder: sheets.Sheets, every: bool, name: str | None) -> str:
-        """The explorer as HTML with all states in files; with ``every`` False just the first pick."""
-        pick = space.first()
+    def _bake(self, space: Axes, pick: dict[str, Option], folder: sheets.Sheets, every: bool, name: str | None) -> str:
+        """The explorer as HTML that starts with a pick, all states in files; with ``every`` False just that pick."""
         if not every:
             space = space.restricted({axis: [value] for axis, value in pick.items()})
         described = []

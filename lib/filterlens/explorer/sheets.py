@@ -20,7 +20,7 @@ from typing import Any
 
 FOLDER = "FILTERLENS_SHEETS"  # environment variable: where the runner wants the sheets of the notebook
 BUDGET = 8_000_000  # bytes of all sheets of a chapter
-SHEET = 250_000  # bytes of a sheet before compression; small enough to arrive and unpack within a blink
+SHEET = 100_000  # bytes of a sheet before compression; small enough to arrive and unpack within a blink
 
 
 class BudgetError(RuntimeError):

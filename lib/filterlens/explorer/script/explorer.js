@@ -4,6 +4,7 @@
 // state embedded in the page, from a sheet (a file of baked states, fetched when first needed), or computes it.
 
 const LONG = 12; // an axis with more options gets buttons for the previous and the next
+const NEAR = 6; // so many options to either side are fetched when somebody reaches for a control
 
 let explorers = 0;
 
@@ -33,7 +34,8 @@ function explore(el, source, ready = () => {}) {
   body.append(...groups);
   root.append(controls, message, body, status);
   const choose = (partial) => turn({ ...source.pick(), ...partial });
-  const settings = buildControls(controls, source.axes, source.pick, choose);
+  const warm = (name) => source.prefetch?.(name);
+  const settings = buildControls(controls, source.axes, source.pick, choose, warm);
   let shown = 0; // the number of the last pick whose answers were asked for
 
   function turn(pick) {
@@ -65,9 +67,6 @@ function explore(el, source, ready = () => {}) {
     root.dataset.pick = JSON.stringify(pick);
   }
 
-  const warm = () => source.prefetch?.();
-  root.addEventListener("pointerenter", warm, { once: true });
-  root.addEventListener("focusin", warm, { once: true });
   const stop = source.listen(update);
   update().then(() => {
     ready();
@@ -76,12 +75,28 @@ function explore(el, source, ready = () => {}) {
   return stop;
 }
 
-/** Replace a group's panels; the focus stays on the same one of its buttons. */
+/** Replace a group's panels if they show anything else now; the focus stays on the same one of its buttons. */
 function draw(group, panels, pick, choose) {
+  const mentioned = JSON.stringify([...axesIn(panels)].map((name) => pick[name]));
+  if (group.panels === panels && group.mentioned === mentioned) return;
+  Object.assign(group, { panels, mentioned });
   const reachable = () => [...group.querySelectorAll("button, [tabindex]")];
   const focused = reachable().indexOf(group.getRootNode().activeElement);
   group.replaceChildren(...panels.map((panel) => drawPanel(panel, { pick, choose })));
   if (focused >= 0) reachable()[focused]?.focus({ preventScroll: true });
+}
+
+/** The axes whose value changes how panels are drawn: thresholds, and what clicks would set. */
+function axesIn(panels) {
+  const names = new Set();
+  const add = (pick) => pick && Object.keys(pick).forEach((name) => names.add(name));
+  for (const panel of panels) {
+    if (panel.threshold) names.add(panel.threshold);
+    panel.picks?.flat().forEach(add);
+    panel.pictures?.forEach((picture) => add(picture.pick));
+    panel.nodes?.forEach((node) => add(node.picture.pick));
+  }
+  return names;
 }
 
 // ------------------------------------------------------------------------------------------------ axes and their controls
@@ -110,12 +125,14 @@ function settle(axes, pick) {
 }
 
 /** One labelled control per axis; returns functions that show a pick in them. */
-function buildControls(parent, axes, current, choose) {
+function buildControls(parent, axes, current, choose, warm) {
   let grid = null;
   return axes.map((axis) => {
     const id = `fl-${++explorers}-${axis.name}`;
     const box = element("div", { className: "fl-control" });
     box.append(element("label", { htmlFor: id, textContent: axis.label }));
+    box.addEventListener("pointerenter", () => warm(axis.name)); // whoever reaches for a control is about to use it
+    box.addEventListener("focusin", () => warm(axis.name));
     if (axis.cell) {
       if (!grid) parent.append((grid = element("div", { className: "fl-grid" })));
       box.style.gridArea = `${axis.cell[0] + 1} / ${axis.cell[1] + 1}`;
@@ -230,10 +247,16 @@ function pageSource(state, folder) {
         return panels;
       });
     },
-    prefetch() {
-      for (const renderer of renderers) {
-        if (renderer.sheets) fetchSheet(renderer, numberOf(renderer, pick, axes), folder).catch(() => {});
-        else if (renderer.computed) unpackOnce(renderer, "data", renderer.computed[1]);
+    async prefetch(name) {
+      const axis = axes.find((one) => one.name === name);
+      const options = optionsOf(axis, pick);
+      const at = options.indexOf(pick[name]);
+      const near = options.slice(Math.max(0, at - NEAR), at + NEAR + 1);
+      for (const other of near.map((option) => settle(axes, { ...pick, [name]: option }))) {
+        for (const renderer of renderers) {
+          if (renderer.sheets) await fetchSheet(renderer, numberOf(renderer, other, axes), folder).catch(() => {});
+          else if (renderer.computed) await unpackOnce(renderer, "data", renderer.computed[1]);
+        }
       }
     },
   };
@@ -259,16 +282,29 @@ async function unpackOnce(holder, name, text) {
 
 /** The place of a pick among all picks of a renderer's axes, the last axis running fastest: the order in which Python bakes. */
 function numberOf(renderer, pick, axes) {
-  if (!renderer.numbers) {
-    renderer.numbers = new Map();
-    const own = axes.filter((axis) => renderer.axes.includes(axis.name));
-    const walk = (some, depth) => {
-      if (depth === own.length) renderer.numbers.set(renderer.key(some), renderer.numbers.size);
-      else for (const option of optionsOf(own[depth], some)) walk({ ...some, [own[depth].name]: option }, depth + 1);
-    };
-    walk({}, 0);
-  }
-  return renderer.numbers.get(renderer.key(pick));
+  const own = axes.filter((axis) => renderer.axes.includes(axis.name));
+  let number = 0;
+  const some = {};
+  own.forEach((axis, depth) => {
+    const options = optionsOf(axis, some);
+    const before = options.slice(0, options.indexOf(pick[axis.name]));
+    number += countBefore(own, depth, some, before);
+    some[axis.name] = pick[axis.name];
+  });
+  return number;
+}
+
+/** How many picks have one of these options for axis `depth`; where no later axis depends on it, all have equally many. */
+function countBefore(own, depth, some, options) {
+  const { name } = own[depth];
+  const below = (option) => {
+    if (depth + 1 === own.length) return 1;
+    const next = { ...some, [name]: option };
+    return countBefore(own, depth + 1, next, optionsOf(own[depth + 1], next));
+  };
+  const matters = own.slice(depth + 1).some((axis) => axis.by.includes(name));
+  if (!matters) return options.length && options.length * below(options[0]);
+  return options.reduce((sum, option) => sum + below(option), 0);
 }
 
 // --------------------------------------------------------------------------------------------------------------- sheets
