@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from toy_project import ALT, PICTURE, pages, project
 
 from filterlens import book, runs
-from filterlens.book import docstrings, results
+from filterlens.book import docstrings, icons, results, weights
+from filterlens.explorer import script
 from filterlens.runs import records
 
 NUMBERS = [
@@ -83,15 +85,28 @@ def test_bars_and_argument_lists_of_docstrings_are_what_they_look_like() -> None
     assert docstrings.escape_bars("at |df| and ``a | b``, |x|") == "at \\|df\\| and ``a | b``, \\|x\\|"
 
 
+EXPLORER = f"""from filterlens.explorer import Explorer, panels
+
+def said(side, column):
+    return panels.Numbers(rows=[['column', f'{{column}} of {{side}}', '']])
+
+Explorer({{'side': [2, 3], 'column': {{2: range(2), 3: range(3)}}}}, said, title='Columns', name='first')"""
+NO_SUCH_THINGS = "```{explorer} 2-good/last\n```\n\n<i class=\"fa-solid fa-no-such-icon fa-lg\"></i>\n"
+FRONT = "# Front\n\n```{explorer} 2-good/first\n```\n\nA formula, $x^2$.\n\n:::{note}\nSo it is.\n:::\n"
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = "from filterlens import runs\nrow = runs.record('002-186', 0.25, n=3, data='toy data')"
-    home = project(tmp_path_factory.mktemp("site"), {"2-good": [(PICTURE, ALT), record]})
-    pages(home, ["2-good"])
+    home = project(tmp_path_factory.mktemp("site"), {"2-good": [(PICTURE, ALT), record, EXPLORER]})
+    pages(home, ["2-good"], FRONT)
     said: list[str] = []
     index = book.build("book", home=home, workers=1, say=said.append)
     assert index == home / "_build" / "html" / "index.html" and index.exists()
     assert any("Executing 1 notebook" in line for line in said)
+    listing = (home / "_build" / "page-weights.txt").read_text()
+    assert listing in said and re.search(r"^notebooks/2-good.html +\d+ +\d+ ", listing, re.M)
+    assert re.search(r"^explorers of 2-good, on demand +\d", listing, re.M)
     return home
 
 
@@ -115,10 +130,72 @@ def test_no_page_asks_another_host_for_anything(site: Path) -> None:
     assert sheets and not [path for path in sheets if imported.search(path.read_text(errors="replace"))]
 
 
+def test_an_explorer_stands_on_any_page_and_its_states_beside_the_chapter(site: Path) -> None:
+    html = site / "_build" / "html"
+    made = {path.name for path in (site / "book" / "notebooks" / "2-good.sheets").iterdir()}
+    states = {path.name for path in (html / "notebooks" / "2-good.sheets").iterdir()}
+    assert made == states | {"first.html"} and states and all(name.endswith(".js") for name in states)
+    for page, folder in {"intro.html": "notebooks/2-good.sheets/", "notebooks/2-good.html": "2-good.sheets/"}.items():
+        text = (html / page).read_text()
+        assert f'data-filterlens-explorer data-sheets="{folder}"' in text
+        assert re.search(r'<script defer="defer" src="[./]*_static/explorer.js\?v=\w+"', text) and "_static/explorer.css?v=" in text
+    assert not [page for page in html.rglob("*.html") if "_static/explorer." in page.read_text() and page.stem not in ("intro", "2-good")]
+    assert (html / "_static" / "explorer.js").read_text() == script.classic()
+
+
+def test_no_page_loads_what_it_does_not_need(site: Path) -> None:
+    html = site / "_build" / "html"
+    found = weights.weights(html)  # a page that asks for a missing file raises here
+    assert not [part for parts in found.values() for part in parts if "fontawesome" in part or part.endswith((".ttf", ".woff2"))]
+    assert not list(html.rglob("fontawesome*")) and not list(html.rglob("*.map"))
+    assert {page for page, parts in found.items() if "_static/vendor/mathjax/tex-chtml.js" in parts} == {"intro.html"}
+    assert "window.MathJax" in (html / "intro.html").read_text() and "window.MathJax" not in (html / "results.html").read_text()
+    assert max(sum(parts.values()) for page, parts in found.items() if page != "intro.html") < 200_000
+
+
+def test_every_icon_of_a_page_is_drawn_by_the_small_style_sheet(site: Path) -> None:
+    html = site / "_build" / "html"
+    shown = set().union(*(icons.used(page.read_text()) for page in html.rglob("*.html")))
+    assert {("fa-solid", "fa-moon"), ("fas", "fa-download"), ("fas", "fa-expand"), ("fa-solid", "fa-bars")} <= shown
+    css = (html / "_static" / "icons.css").read_text()
+    assert not [name for name in shown if f".{name[0]}.{name[1]}::before {{ width: " not in css]
+    assert "Font Awesome Free" in css and "CC BY 4.0" in css and len(css) < 50_000
+    assert re.search(r"\.admonition\.note>\.admonition-title:after\S* \{ content: \"\"", css)  # drawn by style sheets
+    assert "div.exercise p.admonition-title::after { content" in css  # its style sheet is copied last
+    assert not icons._FONTS.search((html / "_static/styles/pydata-sphinx-theme.css").read_text())
+
+
+def test_each_chapter_offers_its_notebook_without_outputs(site: Path) -> None:
+    html = site / "_build" / "html"
+    (link,) = re.findall(r'<a href="([^"]+)" download\s+class="btn[^"]*">', re.sub(r'"\s+data-[^>]*>', '">', (html / "notebooks" / "2-good.html").read_text()))
+    offered = (html / "notebooks" / link).resolve()
+    assert offered.read_bytes() == (site / "notebooks" / "2-good.ipynb").read_bytes()
+    assert not [cell for cell in json.loads(offered.read_text())["cells"] if cell.get("outputs")]
+    assert "Download as a notebook" in (html / "notebooks" / "2-good.html").read_text()
+    assert "Download as a notebook" not in (html / "results.html").read_text()
+    assert not [page for page in html.rglob("*.html") if "window.print()" in page.read_text()]
+
+
+def test_a_page_that_is_too_heavy_or_not_complete_is_not_published(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    html = site / "_build" / "html"
+    monkeypatch.setattr(weights, "LIMIT", 150_000)
+    with pytest.raises(book.BookError, match=r"intro.html takes \d+ kB, expected at most 150 kB; heaviest: .*tex-chtml.js \d+ kB(, \S+ \S+ kB){4}\n"):
+        book._weigh(html)
+    icon = html / "_static" / "favicon.svg"
+    content = icon.read_bytes()
+    icon.unlink()
+    try:
+        with pytest.raises(book.BookError, match=r"html asks for \S*_static/favicon.svg, which is not there"):
+            book._weigh(html)
+    finally:
+        icon.write_bytes(content)
+
+
 def test_a_second_build_does_nothing_and_a_changed_page_is_built_anew(site: Path) -> None:
     index, said = site / "_build" / "html" / "index.html", []
     before = index.stat().st_mtime_ns
     book.build("book", home=site, say=said.append)
+    assert (site / "_build" / "page-weights.txt").read_text() in said
     assert index.stat().st_mtime_ns == before and "The pages are up to date" in said and "  unchanged: 2-good" in said
 
 
@@ -145,10 +222,12 @@ def test_a_wrong_parameter_fails_the_build_and_leaves_no_site(tmp_path: Path) ->
 def test_a_warning_fails_the_build_and_leaves_nothing_to_be_reused(site: Path) -> None:
     front = site / "book" / "intro.md"
     good = front.read_text()
-    front.write_text(good + "\n[nowhere](no-such-page.md)\n\n{cite:t}`nobody2020nothing`\n")
+    front.write_text(good + "\n[nowhere](no-such-page.md)\n\n{cite:t}`nobody2020nothing`\n\n" + NO_SUCH_THINGS)
     try:
         with pytest.raises(book.BookError) as error:
             book.render(site, say=lambda _: None)
+        assert "there is no explorer 'last' of the notebook '2-good': notebooks/2-good.sheets/last.html does not exist" in str(error.value)
+        assert "the icon 'fa-solid fa-no-such-icon', which the theme's icons do not have" in str(error.value)
         assert "nobody2020nothing" in str(error.value) and "no-such-page" in str(error.value)
         assert not (site / "_build" / "html").exists() and not (site / "_build" / "html.key").exists()
     finally:
@@ -158,8 +237,8 @@ def test_a_warning_fails_the_build_and_leaves_nothing_to_be_reused(site: Path) -
 def test_copies_of_notebooks_that_are_gone_are_removed(tmp_path: Path) -> None:
     project(tmp_path, {})
     folder = tmp_path / "book" / "notebooks"
-    folder.mkdir(parents=True)
-    for name in ("1-gone.ipynb", "1-gone.key"):
+    (folder / "1-gone.sheets").mkdir(parents=True)
+    for name in ("1-gone.ipynb", "1-gone.key", "1-gone.sheets/first.html"):
         (folder / name).write_text("old")
     assert book.execute([], "book", home=tmp_path, say=lambda _: None) == []
     assert list(folder.iterdir()) == []

@@ -123,7 +123,7 @@ def _weigh(site: Path) -> str:
         found = weights.weights(site)
     except ValueError as error:
         raise BookError(f"the pages are not complete: {error}") from None
-    if heavy := weights.too_heavy(found):
+    if heavy := weights.too_heavy(found, weights.LIMIT):
         raise BookError("\n".join(["pages are too heavy:", *heavy]))
     return weights.table(found, weights.sheets(site))
 

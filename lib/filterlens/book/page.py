@@ -42,10 +42,13 @@ class Explorer(SphinxDirective):
             problem = f"there is no explorer {name!r} of the notebook {chapter!r}: {relative} does not exist"
             _log.warning(problem, location=self.get_location())
             return []
-        # The paths in the file are relative to the chapter's folder.
-        up = posixpath.relpath(FOLDER, posixpath.dirname(self.env.docname) or ".")
-        html = _SHEETS.sub(lambda found: f"{found[1]}{'' if up == '.' else up + '/'}{found[2]}", path.read_text(encoding="utf-8"))
-        return [nodes.raw("", html, format="html")]
+        return [nodes.raw("", moved(path.read_text(encoding="utf-8"), self.env.docname), format="html")]
+
+
+def moved(html: str, page: str) -> str:
+    """An explorer of a chapter as it must stand in another page: its states are still beside the chapter."""
+    way = posixpath.relpath(FOLDER, posixpath.dirname(page) or ".")
+    return _SHEETS.sub(lambda found: found[1] + ("" if way == "." else f"{way}/") + found[2], html)
 
 
 def _before_page(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:

@@ -111,7 +111,7 @@ def table(found: Mapping[str, Mapping[str, int]], states: Mapping[str, int]) -> 
     return "Bytes a page loads before anything is clicked, compressed (1 kB is 1000 bytes)\n" + "\n".join(rows) + "\n"
 
 
-def too_heavy(found: Mapping[str, Mapping[str, int]], limit: int = LIMIT) -> list[str]:
+def too_heavy(found: Mapping[str, Mapping[str, int]], limit: int) -> list[str]:
     """A line for each page above the limit, with its five heaviest parts."""
     return [
         f"{page} takes {_kb(sum(parts.values()))} kB, expected at most {_kb(limit)} kB; heaviest: "
@@ -126,4 +126,4 @@ def _heaviest(parts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _kb(size: int) -> str:
-    return f"{size / 1000:.0f}"
+    return f"{size / 1000:.0f}" if size >= 9950 else f"{size / 1000:.1f}"
