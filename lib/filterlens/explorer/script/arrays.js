@@ -114,9 +114,11 @@ function pixelsOf(picture, options) {
   const steps = shownSteps(picture, options);
   const signed = picture.values.dtype === "int8";
   const pixels = new Uint8ClampedArray(h * w * 4).fill(255);
-  for (let i = 0; i < h * w; i++) {
-    const colour = channels === 3 ? steps.subarray(i * 3, i * 3 + 3) : signed ? signedColour(steps[i]) : [steps[i], steps[i], steps[i]];
-    pixels.set(colour, i * 4);
+  for (let i = 0, at = 0; i < h * w; i++, at += 4) {
+    const colour = signed ? signedColour(steps[i]) : null;
+    for (let channel = 0; channel < 3; channel++) {
+      pixels[at + channel] = colour ? colour[channel] : channels === 3 ? steps[i * 3 + channel] : steps[i];
+    }
   }
   return pixels;
 }

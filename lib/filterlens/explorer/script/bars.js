@@ -62,7 +62,7 @@ function placeReader(surface, readout, { places, start, label, say, go }) {
   };
   tell(start, false);
   slider.addEventListener("pointermove", (event) => tell(under(event), true));
-  slider.addEventListener("pointerleave", () => tell(at, slider.matches(":focus-visible")));
+  slider.addEventListener("pointerleave", (event) => tell(at, event.pointerType === "touch" || slider.matches(":focus-visible")));
   slider.addEventListener("focus", () => tell(at, slider.matches(":focus-visible")));
   slider.addEventListener("blur", () => tell(at, false));
   slider.addEventListener("click", (event) => {
@@ -107,7 +107,11 @@ function lyingBars({ labels, series, highlight, picks }, context) {
     });
     const marked = i === highlight ? " fl-highlight" : "";
     const name = make("span", { class: "fl-bar-label" }, label, i === highlight && make("span", { class: "fl-hidden" }, " (marked)"));
-    const value = make("span", { class: "fl-value" }, valuesAt(series, i));
+    const said = series.map((one) => {
+      const name = series.length > 1 && make("span", { class: "fl-hidden" }, `${one.name} `);
+      return make("span", {}, name, words(one.values[i] ?? NaN));
+    });
+    const value = make("span", { class: "fl-value" }, ...said);
     return make("li", {}, pickable(picks?.[i], context, { class: `fl-bar-row${marked}` }, name, track, value));
   });
   return [legendOf(series), make("ul", { class: "fl-bars-lying" }, ...rows)].filter(Boolean);

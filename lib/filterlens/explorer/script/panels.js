@@ -13,7 +13,7 @@ const DRAWN = {
   error: drawError,
 };
 const LARGE = 224; // pixels on the screen of the longer side of a picture that has a panel of its own
-const PART = 160; // of one of its three parts
+const PART = 150; // of one of its three parts
 const NODE = 72; // of a picture in a tree
 const SLOT = 104; // the distance of neighbours in a tree
 const PARTS = ["whole", "positive", "negative"];
@@ -99,7 +99,8 @@ function walkCells(target, surface, [h, w], tell, start = [0, 0]) {
     cursor.hidden = false;
     tell(...at);
   };
-  const leave = () => {
+  const leave = (event) => {
+    if (event.pointerType === "touch") return; // a lifted finger leaves what it has touched in sight
     cursor.hidden = true;
     tell(null);
   };
@@ -245,7 +246,8 @@ function drawTree({ title, nodes, edges }, context) {
   const places = placeNodes(nodes.map((node) => node.level), edges);
   const rows = [...new Set(nodes.map((node) => node.level))].sort((a, b) => a - b);
   const tallest = Math.max(...nodes.map((node) => sizeOnScreen(node.picture, NODE)[1]));
-  const below = tallest + 40; // a label of two lines
+  const longest = Math.max(...nodes.map((node) => node.picture.label.length));
+  const below = tallest + 14 + 18 * Math.ceil(longest / 13); // about 13 letters fit into a line of a label
   const x = places.map((place) => (place + 0.5) * SLOT);
   const y = nodes.map((node) => rows.indexOf(node.level) * (below + 64));
   const [width, height] = [(Math.max(...places) + 1) * SLOT, Math.max(...y) + below];
