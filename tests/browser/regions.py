@@ -1,0 +1,52 @@
+"""Axe on a page: what it finds in markup that is ours, and what it may find in markup that is the theme's.
+
+A finding of the theme is listed here with its reason; one that is not listed fails the test, wherever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+AXE = Axe()
+
+
+@dataclass(frozen=True)
+class Known:
+    """A rule that markup we do not write breaks, at places with this selector, and why it stays."""
+
+    rule: str
+    within: str
+    reason: str
+
+
+THEME = (
+    Known("region", ".bd-sidebar-primary", "the sidebar's logo stands outside of the theme's landmarks"),
+    Known("aria-allowed-role", ".citation-list", "docutils gives a citation role=doc-biblioentry, which no list item may have"),
+    Known("aria-deprecated-role", ".citation-list", "doc-biblioentry is what docutils writes"),
+    Known("aria-required-children", ".citation-list", "docutils wraps citations in role=list without list items"),
+)
+
+
+def findings(page: Page, *, rules: Sequence[str] = (), within: str | None = None) -> list[str]:
+    """Axe's findings that are not the theme's listed ones, in a line each: rule, place, what is wrong.
+
+    ``rules`` restricts to these rules, ``within`` to elements of this selector. Mathematics is left out: MathJax's own markup.
+    """
+    context = {"exclude": [["mjx-container"]], **({"include": [[within]]} if within else {})}
+    options = {"preload": False, "resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    response = AXE.run(page, context=context, options=options).response
+    out = []
+    for violation in response["violations"]:
+        for node in violation["nodes"]:
+            place = node["target"][-1]
+            if not any(known.rule == violation["id"] and _inside(page, place, known.within) for known in THEME):
+                out.append(f"{violation['id']} at {place}: {violation['help']}")
+    return out
+
+
+def _inside(page: Page, place: str, selector: str) -> bool:
+    return bool(page.evaluate("([place, selector]) => !!document.querySelector(place)?.closest(selector)", [place, selector]))
