@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 LIMIT = 3_000_000  # bytes of a page, compressed
 _COMPRESSED = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".woff", ".woff2", ".ico", ".gz", ".zip"}
 _LOADED = {"stylesheet", "preload", "modulepreload", "icon"}
-_NAMED = re.compile(r"""(?:url\(|@import)\s*["']?([^"')\s;]+)""")
+_NAMED = re.compile(r"""(?:url\(\s*|@import\s+(?!url\())(?:"([^"]*)"|'([^']*)'|([^"'()\s;]+))""")
 _MATHJAX = "tex-chtml.js"
 
 Weights = dict[str, dict[str, int]]  # page -> part -> bytes
@@ -56,7 +56,8 @@ def weights(site: Path) -> Weights:
     def named(part: str) -> tuple[str, ...]:
         """What a file loads in its turn."""
         if part.endswith(".css"):
-            return tuple(_paths(site, part, _NAMED.findall((site / part).read_text(encoding="utf-8"))))
+            addresses = ["".join(quoted) for quoted in _NAMED.findall((site / part).read_text(encoding="utf-8"))]
+            return tuple(_paths(site, part, addresses))
         if part.endswith("/" + _MATHJAX):
             fonts = (site / part).parent.rglob("*.woff")
             return tuple(sorted(path.relative_to(site).as_posix() for path in fonts))
