@@ -112,7 +112,8 @@ def test_answers_are_those_of_the_chapter_network(render, pool):
     expected = chapter(image).flatten() * (4 if pool == "max" else 1)  # there a max pool's weights make up for unpooling without dividing
     torch.testing.assert_close(network, expected.detach(), atol=1e-5, rtol=0)
     torch.testing.assert_close(decoded[-1], torch.tensor(1.0), atol=1e-5, rtol=0)
-    torch.testing.assert_close(decoded, decode(chapter, "characters", input_size=14).images.flatten(1) @ image.flatten(), atol=1e-5, rtol=0)
+    pictures = decode(chapter, "characters", input_size=14).images.flatten(1)
+    torch.testing.assert_close(decoded, pictures @ image.flatten(), atol=1e-5, rtol=0)
 
 
 def test_exactness_appears_with_the_average_pool(render):
@@ -198,7 +199,8 @@ def test_one_part_alone_is_enough(render):
     ("wrong", "error", "named"),
     [
         ({"pool": "mean"}, ValueError, "pool"), ({"pool": 2}, TypeError, "pool"), ({"middle": 1}, ValueError, "cells"),
-        ({"top": 15}, ValueError, "top"), ({"top": -1}, ValueError, "top"), ({"top": "5"}, TypeError, "top"), ({"left": 1.0}, TypeError, "left"),
+        ({"top": 15}, ValueError, "top"), ({"top": -1}, ValueError, "top"), ({"top": "5"}, TypeError, "top"),
+        ({"left": 1.0}, TypeError, "left"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_named(render, wrong, error, named):
@@ -306,7 +308,8 @@ def test_the_pages_layers_are_those_of_torch():
         assert "value" in answer, (call[0], answer)
         found = answer["value"]
         assert found["shape"] == list(expected.shape[1:]), call[0]
-        torch.testing.assert_close(torch.tensor(found["values"]).view(expected.shape), expected, atol=1e-5, rtol=0, msg=lambda m, c=call: f"{c[0]}: {m}")
+        values = torch.tensor(found["values"]).view(expected.shape)
+        torch.testing.assert_close(values, expected, atol=1e-5, rtol=0, msg=lambda m, c=call: f"{c[0]}: {m}")
 
 
 @pytest.mark.bad_input

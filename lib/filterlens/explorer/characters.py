@@ -37,16 +37,17 @@ WORDS = {
     "empty_text": "Nothing is laid out yet, so there is nothing to decode.\n\n"
     "Put a part into one of the nine cells, or start from one of the eight characters.",
     "steps": "Decoded step by step",
-    "steps_note": "Every number is drawn as what it stands for: a cell of the layout as its part, then as strokes. Pooling is undone by repeating "
-    "each cell, parts are replaced by their strokes and strokes by their pixels; copies add up where they overlap.",
-    "step_labels": ["3 × 3 cells of parts", "6 × 6 cells of parts", "10 × 10 cells of strokes", "14 × 14 pixels"],
+    "steps_note": "Every number is drawn as what it stands for: a cell of the layout as its part, then as strokes. Pooling is undone by "
+    "repeating each cell, parts are replaced by their strokes and strokes by their pixels; copies add up where they overlap.",
+    "step_labels": ["3 × 3 parts", "6 × 6 parts", "10 × 10 strokes", "14 × 14 pixels"],
     "step_alts": ["the layout, nine cells with a part or none", "each cell repeated as a square of two by two",
                   "strokes where the parts have them", "the strokes' pixels, overlapping: the decoded character"],
     "fed": "Fed back as an image",
     "fed_note": "The decoded picture, scaled to length 1, is what the network sees. Red is positive, blue negative.",
     "fed_alt": "the decoded character",
     "strokes": "Strokes: 4 filters, their maps of 10 × 10",
-    "strokes_note": "Black is {low}, white {high}. Your parts are made of the strokes {own}; the strongest are framed: {strongest}.",
+    "strokes_note": "Black is {low}, white {high}. Your parts are made of the strokes {own}; "
+    "the strongest are framed: {strongest}.",
     "stroke": "stroke {n}, {name}",
     "parts": "Parts: 14 filters, their maps of 6 × 6, and after the {pool} pool 3 × 3",
     "parts_note": "Maps: black is {low}, white {high}; after the pool {pooled_low} and {pooled_high}. Your layout holds the parts {own}; "
@@ -56,8 +57,8 @@ WORDS = {
     "map_alt": "{what}: its map, largest number {largest}",
     "pooled_alt": "{what}: after the pool, largest number {largest}",
     "answers": "Who answers?",
-    "answers_note": "One unit for each character, and one whose filter is your layout. A decoded filter answers with its correlation with the "
-    "image, whatever the pool.",
+    "answers_note": "One unit for each character, and one whose filter is your layout. A decoded filter answers with its correlation "
+    "with the image, whatever the pool.",
     "answers_known": "Your layout is the character {name}, one of the eight.",
     "network": "network, {pool} pool",
     "decoded": "decoded filters",

@@ -57,9 +57,10 @@ function answerPanels(net, layout, pool) {
   const pooled = pool === "max" ? maxPool(parts, 2) : avgPool(parts, 2);
   const answers = filters.map((one) => conv2d(pooled, oneFilter(one)).values[0]);
   const predicted = pictures.map((one) => conv2d(image, oneFilter(one)).values[0]);
+  const picture = signedPicture(image, net.words.fed_alt);
   return [
     stepsPanel(net, fields),
-    { kind: "picture", title: net.words.fed, note: net.words.fed_note, picture: signedPicture(image, net.words.fed_alt), threshold: null, parts: false },
+    { kind: "picture", title: net.words.fed, note: net.words.fed_note, picture, threshold: null, parts: false },
     strokesPanel(net, strokes, layout),
     partsPanel(net, parts, pooled, layout, pool),
     answersPanel(net, names, answers, predicted, own, pool),
@@ -92,7 +93,8 @@ function strokesPanel(net, maps, layout) {
   const [low, high] = extremesOf(maps.values);
   const names = net.stroke_names.map((name, i) => fill(net.words.stroke, { n: i + 1, name }));
   const labels = net.stroke_names.map((name, i) => `${i + 1}: ${name}`);
-  const pictures = [...filterPictures(net, net.strokePictures, names, labels, strongest), ...mapPictures(maps, names, net.words.map_alt, low, high)];
+  const filters = filterPictures(net, net.strokePictures, names, labels, strongest);
+  const pictures = [...filters, ...mapPictures(maps, names, net.words.map_alt, low, high)];
   const values = { low: inShort(low), high: inShort(high), own: own.join(", "), strongest: strongest.join(", ") };
   return picturesPanel(net.words.strokes, fill(net.words.strokes_note, values), pictures, { columns: 4, size: 64 });
 }

@@ -9,10 +9,12 @@ function expectShape(name, array, axes, sizes = {}) {
   const letters = axes.split(" ");
   const found = array?.shape;
   const said = letters.map((letter) => (letter in sizes ? `${letter} = ${sizes[letter]}` : letter)).join(", ");
-  const fits = Array.isArray(found) && found.length === letters.length && found.every((n, i) => n > 0 && (sizes[letters[i]] ?? n) === n);
+  const right = (n, i) => n > 0 && (sizes[letters[i]] ?? n) === n;
+  const fits = Array.isArray(found) && found.length === letters.length && found.every(right);
   if (!fits) throw new Error(`${name}: got shape [${found}], expected (${said})`);
   const length = found.reduce((product, n) => product * n, 1);
-  if (array.values?.length !== length) throw new Error(`${name}: got ${array.values?.length} values, expected ${length} for shape [${found}]`);
+  const given = array.values?.length;
+  if (given !== length) throw new Error(`${name}: got ${given} values, expected ${length} for shape [${found}]`);
 }
 
 function expectCount(name, value) {
@@ -26,7 +28,7 @@ function conv2d(x, w, bias = null, stride = 1) {
   expectCount("stride", stride);
   const [channels, height, width] = x.shape;
   const [filters, , kh, kw] = w.shape;
-  if (bias !== null && bias.length !== filters) throw new Error(`bias: got ${bias.length} values, expected ${filters}, one for each filter of w`);
+  if (bias !== null && bias.length !== filters) throw new Error(`bias: got ${bias.length} values, expected ${filters}, the filters of w`);
   if (kh > height || kw > width) throw new Error(`x: got ${height} x ${width}, expected at least ${kh} x ${kw}, the filter of w`);
   const out = emptyMap(filters, Math.floor((height - kh) / stride) + 1, Math.floor((width - kw) / stride) + 1);
   const [values, weights] = [x.values, w.values];
