@@ -47,9 +47,9 @@ function fillArrays(value, block) {
 
 // ---------------------------------------------------------------------------------------------------------------- colours
 
-// ColorBrewer's RdBu turned round (Brewer 2003), and viridis at every tenth: the anchors of matplotlib's tables.
+// ColorBrewer's RdBu turned round (Brewer 2003), and viridis at every fifteenth: the anchors of matplotlib's tables.
 const RDBU_R = "053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f";
-const VIRIDIS = "440154 482475 414487 355f8d 2a788e 21918c 22a884 44bf70 7ad151 bddf26 fde725";
+const VIRIDIS = "440154 481a6c 472f7d 414487 39568c 31688e 2a788e 23888e 1f988b 22a884 35b779 54c568 7ad151 a5db36 d2e21b fde725";
 
 const SIGNED_COLOURS = colourTable(RDBU_R);
 const LEVEL_COLOURS = colourTable(VIRIDIS);
@@ -132,7 +132,8 @@ function paint(canvas, picture, options = {}) {
 function paintPixels(canvas, pixels, h, w) {
   canvas.width = w;
   canvas.height = h;
-  canvas.getContext("2d").putImageData(new ImageData(pixels, w, h), 0, 0);
+  // Pictures are many and small: kept in main memory, where making them is cheap.
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(new ImageData(pixels, w, h), 0, 0);
 }
 
 // ------------------------------------------------------------------------------------------------------------------ words
