@@ -13,7 +13,7 @@ from filterlens import _torchvision
 
 __version__ = "0.1.0"
 
-_ROOMS = ("book", "checks", "data", "figures", "lenses", "linear", "metrics", "models", "network", "recipes", "runs", "training")
+_ROOMS = ("book", "checks", "data", "explorer", "figures", "lenses", "linear", "metrics", "models", "network", "recipes", "runs", "training")
 __all__ = [*_ROOMS, "__version__"]
 
 _torchvision.install()

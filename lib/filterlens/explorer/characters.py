@@ -189,12 +189,9 @@ def character_explorer(
     average pool the network's answers are those of the decoded filters, to rounding. The page computes all of it itself: nothing is baked.
     """
     labels = {0: "empty", **{n: f"{n} {part}" for n, (part, _) in enumerate(PARTS, 1)}}
-    axes: dict[str, Axis] = {}
-    for cell, place in CELLS.items():
-        first = CHARACTERS["C"].get(place, 0)  # an explorer starts with every axis' first option
-        axes[cell] = Axis(sorted(labels, key=lambda option: option != first), label=cell.replace("_", " "), labels=labels, cell=place)
-    axes["pool"] = Axis(POOLS)
-    return Explorer(axes, CharacterPanels(), bake=bake, title=title, name=name)
+    axes = {cell: Axis(list(labels), label=cell.replace("_", " "), labels=labels, cell=place) for cell, place in CELLS.items()}
+    start = {cell: CHARACTERS["C"].get(place, 0) for cell, place in CELLS.items()}
+    return Explorer({**axes, "pool": Axis(POOLS)}, CharacterPanels(), start=start, bake=bake, title=title, name=name)
 
 
 def _numbers(names: tuple[str, ...], answers: Tensor, predicted: Tensor, own: str) -> panels.Numbers:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from filterlens import checks, metrics, network
 from filterlens.explorer import panels
 from filterlens.explorer.axes import Axis
-from filterlens.explorer.explorer import Explorer
+from filterlens.explorer.explorer import Beside, Explorer
 from filterlens.lenses.decoding import Contribution, DecodedFilters, contributions, decode, reconstruction_error, respond
 from filterlens.lenses.decoding.compare import NORMALIZATIONS, one_unit
 from filterlens.linear import MODES
@@ -215,6 +215,10 @@ class DecodingExplorer(Explorer):
         for name, control in made.items():
             control.observe(lambda change, name=name: self.set_up(**{name: change["new"]}), "value")
         return ipywidgets.VBox(list(made.values()))
+
+    def with_controls(self) -> Beside:
+        """The explorer with its controls above it."""
+        return Beside(self.controls, explorer=self)
 
     def set_up(self, **settings: Any) -> None:
         """Change ``scale``, ``normalize`` or ``parts`` and compute the panels again."""

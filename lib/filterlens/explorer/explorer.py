@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import anywidget
+import ipywidgets
 import traitlets
 
 from filterlens import checks
@@ -206,6 +207,19 @@ class Explorer(anywidget.AnyWidget):
             return bundle
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**data, "text/html": self._html}, metadata
+
+
+class Beside(ipywidgets.VBox):
+    """Widgets above an explorer; the published page, where nobody would answer them, shows the explorer alone."""
+
+    def __init__(self, *widgets: ipywidgets.Widget, explorer: Explorer) -> None:
+        super().__init__([*widgets, explorer])
+        self._explorer = explorer
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        data = super()._repr_mimebundle_(**options)
+        page = self._explorer._html
+        return {**data, "text/html": page} if page is not None else data
 
 
 def _arguments(call: Callable, name: str, space: Axes) -> tuple[str, ...]:

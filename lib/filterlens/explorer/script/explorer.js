@@ -161,7 +161,7 @@ function select(box, id, axis, current, choose) {
     if (filled !== options) {
       field.replaceChildren(...options.map((option) => new Option(nameOf(axis, option))));
       filled = options;
-      if (options.length > LONG) box.append(...steps);
+      if (options.length > LONG && !axis.cell) box.append(...steps);
       else steps.forEach((button) => button.remove());
     }
     field.selectedIndex = options.indexOf(pick[axis.name]);
