@@ -110,7 +110,7 @@ def test_threshold_and_parts(channels: int) -> None:
     image = panels.signed(values, alt="x")
     zero = 0 if channels == 1 else 128
     steps = image.values.astype(int) - zero
-    for part, threshold in ("whole", 0.4), ("positive", 0), ("negative", 0.2):
+    for part, threshold in ("whole", 0.4), ("whole", 1), ("positive", 0), ("negative", 0.2):
         keep = np.abs(steps) >= threshold * 127
         keep &= {"whole": steps == steps, "positive": steps >= 0, "negative": steps <= 0}[part]
         expected = panels.Image(np.where(keep, steps + zero, zero).astype(image.values.dtype), image.low, image.high, alt="x").colours()
