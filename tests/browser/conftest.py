@@ -17,6 +17,7 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]  # fmt: skip
+OWN = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:")
 INSTALL = "needs Debian's Chromium: apt-get install --no-install-recommends chromium"
 
 
@@ -24,14 +25,13 @@ INSTALL = "needs Debian's Chromium: apt-get install --no-install-recommends chro
 class Watch:
     """What the pages of a test asked for and complained of."""
 
-    own: str
     requests: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def request(self, request: Request) -> None:
         self.requests.append(request.url)
-        if not request.url.startswith((self.own, "data:", "blob:", "file:")):
+        if not request.url.startswith(OWN):
             self.foreign.append(request.url)
 
     def message(self, message: ConsoleMessage) -> None:
@@ -84,9 +84,9 @@ def address(site: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def watch(context: BrowserContext, address: str) -> Iterator[Watch]:
+def watch(context: BrowserContext) -> Iterator[Watch]:
     """All that the test's pages ask for. Afterwards: nothing of another host, no error in the console."""
-    watch = Watch(address)
+    watch = Watch()
     context.on("request", watch.request)
     context.on("console", watch.message)
     context.on("weberror", lambda error: watch.complaints.append(str(error.error)))

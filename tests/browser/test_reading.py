@@ -12,9 +12,9 @@ CHAPTER = "notebooks/3-decoding.html"
 
 def test_a_word_is_found_and_the_first_result_opens_its_page(page: Page, address: str) -> None:
     page.goto(f"{address}intro.html")
-    field = page.locator("input[type=search]").filter(visible=True).first
-    field.fill("unpooling")
-    field.press("Enter")
+    page.keyboard.press("Control+k")
+    page.locator("#pst-search-dialog input[type=search]").fill("unpooling")
+    page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"search\.html"))
     results = page.locator("#search-results li a")
     expect(results.first).to_be_visible()

@@ -1,0 +1,114 @@
+"""What an explorer in a page shows, read from its pixels and words, beside what Python answers for the same pick.
+
+Truth is the protocol that Python's ``Explorer`` sends (its ``_answer_`` traits) and matplotlib's colours, applied here anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from playwright.sync_api import Locator
+
+from filterlens.explorer import Explorer
+
+READ = """root => [...root.querySelectorAll(".fl-panel")].map(figure => ({
+  kind: /fl-panel-(\\w+)/.exec(figure.className)[1],
+  text: figure.textContent,
+  pictures: [...figure.querySelectorAll("canvas[role=img]")].map(canvas => {
+    const {width, height} = canvas;
+    return {width, height, alt: canvas.ariaLabel, data: [...canvas.getContext("2d").getImageData(0, 0, width, height).data]};
+  }),
+}))"""
+
+
+def pick_of(root: Locator) -> dict[str, Any]:
+    """The pick whose answers are drawn."""
+    return json.loads(root.get_attribute("data-pick") or "{}")
+
+
+def wait_for(root: Locator, **expected: object) -> dict[str, Any]:
+    """Wait until the panels of a pick with these values are drawn; the whole pick."""
+    page, handle = root.page, root.element_handle()
+    drawn = """([root, wanted]) => !root.hasAttribute("aria-busy") && root.dataset.pick
+        && Object.entries(wanted).every(([axis, value]) => JSON.parse(root.dataset.pick)[axis] === value)"""
+    page.wait_for_function(drawn, arg=[handle, expected])
+    return pick_of(root)
+
+
+def answers(explorer: Explorer, pick: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Python's panels for a pick, in the protocol's form, all renderers in a row."""
+    explorer.pick(**pick)
+    given = [getattr(explorer, f"_answer_{i}") for i in range(len(explorer._renderers))]
+    return [panel for answer in given for panel in answer["panels"]]
+
+
+def check(root: Locator, explorer: Explorer, *, pick: Mapping[str, Any] | None = None, off: int = 0) -> dict[str, Any]:
+    """Assert that every panel shows what Python answers for the pick (of the page); the pick. ``off``: by how many steps a pixel may differ."""
+    pick = dict(pick or pick_of(root))
+    found, wanted = root.evaluate(READ), answers(explorer, pick)
+    assert [panel["kind"] for panel in found] == [panel["kind"] for panel in wanted], pick
+    for seen, panel in zip(found, wanted, strict=True):
+        for words in _words(panel):
+            assert words in seen["text"], (pick, panel["title"], words, seen["text"])
+        expected = list(_pictures(panel, pick)) if panel["kind"] in ("picture", "pictures", "tree") else []
+        if expected:
+            assert len(seen["pictures"]) == len(expected), (pick, panel["title"])
+        for one, (picture, steps) in zip(seen["pictures"], expected, strict=False):
+            assert one["alt"].startswith(picture["alt"])
+            assert (one["height"], one["width"]) == steps.shape[:2], (pick, panel["title"])
+            drawn = np.array(one["data"], dtype=np.int16).reshape(*steps.shape[:2], 4)
+            assert (drawn[..., 3] == 255).all()
+            wrong = _differs(drawn[..., :3], steps, off)
+            assert not wrong.any(), f"{pick}: {panel['title']}, {one['alt']}: {wrong.sum()} of {wrong.size} pixels differ"
+    return pick
+
+
+def _words(panel: Mapping[str, Any]) -> list[str]:
+    rows = [cell for row in panel["rows"] for cell in row] if panel["kind"] == "numbers" else []
+    labels = [picture["label"] for picture in panel.get("pictures", ())]
+    return [words for words in (panel["title"], panel["note"], *rows, *labels) if words]
+
+
+def _pictures(panel: Mapping[str, Any], pick: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
+    """The pictures a panel draws, each with the steps it must show."""
+    several = panel["pictures"] if panel["kind"] == "pictures" else [node["picture"] for node in panel.get("nodes", ())]
+    for picture in several:
+        yield picture, _steps(picture)
+    if panel["kind"] == "picture":
+        limit = 0 if panel["threshold"] is None else pick[panel["threshold"]]
+        for part in ("whole", "positive", "negative") if panel["parts"] else ("whole",):
+            yield panel["picture"], _cut(panel["picture"], limit, part)
+
+
+def _steps(picture: Mapping[str, Any]) -> np.ndarray:
+    values = picture["values"]
+    return np.frombuffer(values["data"], dtype=values["dtype"]).reshape(values["shape"])
+
+
+def _cut(picture: Mapping[str, Any], limit: float, part: str) -> np.ndarray:
+    """Below the limit, a share of the largest magnitude, or of the other sign: zero."""
+    steps = _steps(picture)
+    if steps.dtype != np.int8 and not (steps.ndim == 3 and picture["low"] < 0 < picture["high"]):
+        return steps
+    zero = 0 if steps.dtype == np.int8 else 128
+    sizes = steps.astype(np.int16) - zero
+    hidden = np.abs(sizes) < limit * np.abs(sizes).max()
+    hidden |= {"whole": np.zeros_like(hidden), "positive": sizes < 0, "negative": sizes > 0}[part]
+    return np.where(hidden, np.array(zero, steps.dtype), steps)
+
+
+def _differs(drawn: np.ndarray, steps: np.ndarray, off: int) -> np.ndarray:
+    """Which pixels are the colour of none of the steps up to ``off`` away; a colour may be one level off by rounding."""
+    near = [np.abs(drawn - _colours(steps, by)).max(axis=2) <= 1 for by in range(-off, off + 1)]
+    return ~np.logical_or.reduce(near)
+
+
+def _colours(steps: np.ndarray, by: int) -> np.ndarray:
+    if steps.dtype == np.int8:
+        return colormaps["RdBu_r"](np.clip(steps.astype(int) + by, -127, 127) / 254 + 0.5, bytes=True)[..., :3].astype(np.int16)
+    moved = np.clip(steps.astype(np.int16) + by, 0, 255)
+    return moved if moved.ndim == 3 else np.repeat(moved[..., None], 3, axis=2)

@@ -1,0 +1,153 @@
+"""One explorer in a bare page, baked: every control by mouse and keyboard, every kind of panel, from a server and from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Watch
+from explorers import check, wait_for
+from playwright.sync_api import Locator, Page, expect
+from regions import findings
+from sites import served
+from toy_explorers import page_of, toy
+
+from filterlens.explorer import Explorer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        return page_of(tmp_path_factory.mktemp("toy"), patch).parent
+
+
+@pytest.fixture(scope="module", params=["http", "file"])
+def start(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """The address of the toy's page, from a server and as a file."""
+    if request.param == "file":
+        yield (folder / "index.html").as_uri()
+    else:
+        with served(folder) as address:
+            yield address
+
+
+@pytest.fixture(scope="module")
+def explorer() -> Explorer:
+    """Python's own, for the truth."""
+    return toy()
+
+
+@pytest.fixture
+def root(page: Page, start: str) -> Locator:
+    page.goto(start)
+    found = page.locator(".fl-explorer")
+    wait_for(found)
+    return found
+
+
+def sheets(watch: Watch) -> list[str]:
+    return [url for url in watch.requests if ".sheets/" in url]
+
+
+def test_the_first_pick_shows_what_python_answers_and_fetches_nothing(page: Page, watch: Watch, root: Locator, explorer: Explorer) -> None:
+    assert check(root, explorer) == {"layer": "conv1", "filter": 0, "image": "first", "threshold": 0.0}
+    assert page.locator(".fl-fallback").count() == 0
+    assert sheets(watch) == []
+    root.locator("select[name=filter]").select_option(index=1)
+    wait_for(root, filter=1)
+    assert sheets(watch) != []
+
+
+def test_every_control_answers_to_the_mouse(page: Page, root: Locator, explorer: Explorer) -> None:
+    root.locator("select[name=layer]").select_option(index=1)
+    assert check(root, explorer, pick=wait_for(root, layer="conv2", filter=0))
+    root.get_by_role("button", name="next filter").click()
+    check(root, explorer, pick=wait_for(root, filter=1))
+    root.get_by_role("button", name="previous filter").click()
+    check(root, explorer, pick=wait_for(root, filter=0))
+    root.locator("select[name=image]").select_option(index=1)
+    check(root, explorer, pick=wait_for(root, image="second"))
+    slider = root.locator("input[name=threshold]")
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.99, box["y"] + box["height"] / 2)
+    check(root, explorer, pick=wait_for(root, threshold=0.75))
+
+
+def test_every_control_answers_to_the_keyboard(page: Page, root: Locator, explorer: Explorer) -> None:
+    for name, expected in (("layer", "conv2"), ("filter", 1), ("image", "second"), ("threshold", 0.25)):
+        root.locator(f"[name={name}]").focus()
+        page.keyboard.press("ArrowRight" if name == "threshold" else "ArrowDown")
+        check(root, explorer, pick=wait_for(root, **{name: expected}))
+        expect(root.locator(f"[name={name}]")).to_be_focused()
+    page.keyboard.press("End")
+    check(root, explorer, pick=wait_for(root, threshold=0.75))
+
+
+def test_all_controls_are_reached_by_tab_in_the_order_they_stand(page: Page, root: Locator) -> None:
+    page.locator("body").click(position={"x": 1, "y": 1})
+    reached = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.name"))
+    assert [name for name in reached if name] == ["layer", "filter", "image", "threshold"]
+
+
+def test_pictures_and_bars_can_be_picked(page: Page, root: Locator, explorer: Explorer) -> None:
+    root.get_by_role("button", name="small 2").first.click()
+    check(root, explorer, pick=wait_for(root, filter=2))
+    tree = root.locator(".fl-panel-tree").get_by_role("button")
+    tree.nth(1).focus()
+    page.keyboard.press("Enter")
+    check(root, explorer, pick=wait_for(root, filter=1))
+    bars = root.locator(".fl-panel-bars").get_by_role("button")
+    assert bars.count() == 3
+    bars.nth(0).click()
+    check(root, explorer, pick=wait_for(root, filter=0))
+
+
+def test_many_picks_at_once_end_with_the_last(page: Page, root: Locator, explorer: Explorer) -> None:
+    root.locator("select[name=layer]").select_option(index=1)
+    root.locator("select[name=filter]").focus()
+    for _ in range(14):
+        page.keyboard.press("ArrowDown")
+    check(root, explorer, pick=wait_for(root, layer="conv2", filter=14))
+
+
+@pytest.mark.parametrize("width", [1440, 375])
+def test_the_explorer_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    for theme in ("light", "dark"):
+        ground = "#ffffff" if theme == "light" else "#121212"
+        page.evaluate("([theme, ground]) => { document.documentElement.dataset.theme = theme; document.body.style.background = ground; }", [theme, ground])
+        assert findings(page, within=".fl-explorer") == []
+
+
+def test_a_target_for_a_finger_is_24_pixels(page: Page, root: Locator) -> None:
+    page.set_viewport_size({"width": 375, "height": 900})
+    sizes = root.locator("button:visible, select:visible, input:visible").evaluate_all(
+        "all => all.map(one => [one.ariaLabel || one.name || one.textContent, one.getBoundingClientRect().width, one.getBoundingClientRect().height])"
+    )
+    assert len(sizes) > 5 and [one for one in sizes if min(one[1:]) < 23.9] == []
+
+
+def test_a_sheet_that_is_missing_is_told_and_the_rest_stays_alive(page: Page, watch: Watch, folder: Path, explorer: Explorer) -> None:
+    with served(folder) as address:
+        page.goto(address)
+        root, message = page.locator(".fl-explorer"), page.locator(".fl-message")
+        root.locator("select[name=image]").select_option(index=1)
+        before = check(root, explorer, pick=wait_for(root, image="second"))
+        page.route("**/toy.sheets/*", lambda route: route.fulfill(status=404))
+        root.locator("select[name=filter]").select_option(index=2)
+        expect(message).to_contain_text("could not be loaded")
+        assert message.get_attribute("role") == "alert"
+        shown = root.locator(".fl-panel-pictures").first
+        expect(shown.get_by_role("img").first).to_have_accessible_name("the image second in colour")
+        root.locator("select[name=image]").select_option(index=0)  # embedded in the page
+        expect(shown.get_by_role("img").first).to_have_accessible_name("the image first in colour")
+        page.unroute("**/toy.sheets/*")
+        root.locator("select[name=filter]").select_option(index=1)  # the next pick tries again
+        assert check(root, explorer, pick=wait_for(root, filter=1)) == {**before, "filter": 1, "image": "first"}
+        expect(message).to_be_hidden()
+    watch.forgive("404")

@@ -1,0 +1,82 @@
+"""The same widget live: JupyterLab is opened, a pick is made by keyboard, Python computes it, a failing function says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from explorers import check, wait_for
+from laboratory import Notebook, laboratory, write
+from playwright.sync_api import BrowserContext, Page, expect
+
+from filterlens import models
+from filterlens.explorer import Explorer, decoding_explorer
+
+CELLS = (
+    """import torch
+from filterlens import models
+from filterlens.explorer import decoding_explorer
+images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+explorer = decoding_explorer(models.load("lenet"), images, normalization=models.normalization("lenet"))
+explorer""",
+    "print('picked', explorer.layer, explorer.filter)",
+    "explorer.pick(layer='conv2', filter=7)",
+    """from filterlens.explorer import Explorer, panels
+def number(side):
+    if side == 2:
+        raise ValueError("no such side, on purpose")
+    return panels.Text(text=f"side {side}")
+Explorer({"side": [1, 2, 3]}, number)""",
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str]:
+    """JupyterLab with a notebook ``live.ipynb``."""
+    folder = tmp_path_factory.mktemp("laboratory")
+    write(folder / "live.ipynb", CELLS)
+    with laboratory(folder) as address:
+        yield address.format("live.ipynb")
+
+
+@pytest.fixture
+def page(page: Page) -> Page:
+    """High enough that no cell is put away."""
+    page.set_viewport_size({"width": 1440, "height": 3600})
+    page.set_default_timeout(40_000)
+    return page
+
+
+@pytest.fixture(scope="module")
+def truth() -> Explorer:
+    images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    return decoding_explorer(models.load("lenet"), images, normalization=models.normalization("lenet"))
+
+
+def test_a_pick_is_computed_by_the_kernel_and_python_moves_the_widget(page: Page, address: str, truth: Explorer) -> None:
+    notebook = Notebook(page, address)
+    root = notebook.run(0).locator(".fl-explorer")
+    first = check(root, truth, pick=wait_for(root))
+    root.locator("select[name=filter]").focus()
+    page.keyboard.press("ArrowDown")
+    check(root, truth, pick=wait_for(root, layer=first["layer"], filter=1))
+    expect(notebook.run(1)).to_contain_text(f"picked {first['layer']} 1")
+    notebook.run(2)
+    check(root, truth, pick=wait_for(root, layer="conv2", filter=7))
+    expect(root.locator("select[name=layer]")).to_have_value("conv2")
+
+
+def test_a_function_that_raises_says_so_in_its_place_and_the_widget_stays_alive(page: Page, address: str) -> None:
+    root = Notebook(page, address).run(3).locator(".fl-explorer")
+    wait_for(root, side=1)
+    root.locator("select[name=side]").focus()
+    page.keyboard.press("ArrowDown")
+    wait_for(root, side=2)
+    expect(root.get_by_role("alert").filter(visible=True)).to_have_text(re.compile("ValueError: no such side, on purpose"))
+    page.keyboard.press("ArrowDown")
+    wait_for(root, side=3)
+    expect(root.locator(".fl-panel-text")).to_contain_text("side 3")
+    expect(root.get_by_role("alert").filter(visible=True)).to_have_count(0)
