@@ -7,6 +7,7 @@ Anything that goes wrong, a cell that raises or a warning of Sphinx, fails the b
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -129,7 +130,7 @@ def _weigh(site: Path) -> str:
 
 
 def _complaints(output: str) -> str:
-    lines = output.splitlines()
+    lines = re.sub(r"\x1b\[[\d;]*m", "", output).splitlines()  # Sphinx colours its words whatever it is told
     chosen = [f"{line}\n    {after}" if "exception was raised" in line else line
               for line, after in zip(lines, [*lines[1:], ""], strict=True) if any(word in line for word in _TROUBLE)]  # fmt: skip
     return "\n".join(chosen or lines[-30:])
