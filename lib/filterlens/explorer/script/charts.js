@@ -27,7 +27,8 @@ function drawCurve({ title, x, series, x_label, y_label, highlight }) {
     line({ x1: left, x2: width - right, y1: toY(value), y2: toY(value) }, value === 0 ? "fl-zero" : "fl-rule");
     text({ x: left - 6, y: toY(value) + 4 }, "fl-tick fl-tick-left", words(value));
   }
-  for (const value of roundTicks(first, last, 5)) text({ x: toX(value), y: height - under + 18 }, "fl-tick", words(value));
+  const below = x.length <= 8 ? x : roundTicks(first, last, 5); // few places are named themselves
+  for (const value of below) text({ x: toX(value), y: height - under + 18 }, "fl-tick", words(value));
   if (x_label) text({ x: (left + width - right) / 2, y: height - 6 }, "fl-tick", x_label);
   if (highlight !== null) line({ x1: toX(x[highlight]), x2: toX(x[highlight]), y1: above, y2: height - under }, "fl-mark-line");
   series.forEach((one, s) => {
