@@ -354,10 +354,10 @@ def _steps(decoded: DecodedFilters, kernel: int) -> panels.Panel:
         field_ = step.images[row]
         channel = int((field_**2).sum((1, 2)).argmax())
         shown = field_ if c in (1, 3) else field_[channel]
-        size = f"{h} × {w}" + ("" if c == 1 else ", colour" if c == 3 else f", {c} channels, here {channel}")
-        label = f"{words.get(step.kind, step.kind)} {step.name}: {size}"
-        images.append(panels.signed(shown, alt=f"step {i + 1}, {label}", label=label))
-    note = "Each step replaces every pixel by a filter of the layer below, or enlarges by a pool's stride; of many channels the strongest is shown."
+        label = f"{h} × {w}" + ("" if c == 1 else ", in colour" if c == 3 else f", channel {channel} of {c}")
+        alt = f"step {i + 1}, {words.get(step.kind, step.kind)} {step.name}: {label}"
+        images.append(panels.signed(shown, alt=alt, label=label))
+    note = "Each step replaces every pixel by a filter of the layer below, or enlarges by a pool's stride. Of many channels the strongest is shown."
     return panels.Pictures(title="Decoding, step by step", note=note, pictures=images, arrows=True, size=112)
 
 

@@ -25,13 +25,12 @@ function mountAll() {
 
 /** Build the controls and panels of one explorer; returns what undoes it. */
 function explore(el, source, ready = () => {}) {
-  const root = element("div", { className: "fl-explorer", role: "group", ariaLabel: source.title });
-  const controls = element("div", { className: "fl-controls" });
-  const groups = source.renderers.map(() => element("div", { className: "fl-group" }));
-  const body = element("div", { className: "fl-panels" });
-  const status = element("div", { className: "fl-status", ariaLive: "polite" });
-  const message = element("p", { className: "fl-message", role: "alert", hidden: true });
-  body.append(...groups);
+  const root = make("div", { class: "fl-explorer", role: "group", "aria-label": source.title });
+  const controls = make("div", { class: "fl-controls" });
+  const groups = source.renderers.map(() => make("div", { class: "fl-group" }));
+  const body = make("div", { class: "fl-panels" }, ...groups);
+  const status = make("div", { class: "fl-status", "aria-live": "polite" });
+  const message = make("p", { class: "fl-message", role: "alert", hidden: true });
   root.append(controls, message, body, status);
   const choose = (partial) => turn({ ...source.pick(), ...partial });
   const warm = (name) => source.prefetch?.(name);
@@ -129,12 +128,11 @@ function buildControls(parent, axes, current, choose, warm) {
   let grid = null;
   return axes.map((axis) => {
     const id = `fl-${++explorers}-${axis.name}`;
-    const box = element("div", { className: "fl-control" });
-    box.append(element("label", { htmlFor: id, textContent: axis.label }));
+    const box = make("div", { class: "fl-control" }, make("label", { for: id }, axis.label));
     box.addEventListener("pointerenter", () => warm(axis.name)); // whoever reaches for a control is about to use it
     box.addEventListener("focusin", () => warm(axis.name));
     if (axis.cell) {
-      if (!grid) parent.append((grid = element("div", { className: "fl-grid" })));
+      if (!grid) parent.append((grid = make("div", { class: "fl-grid" })));
       box.style.gridArea = `${axis.cell[0] + 1} / ${axis.cell[1] + 1}`;
       grid.append(box);
     } else {
@@ -145,14 +143,14 @@ function buildControls(parent, axes, current, choose, warm) {
 }
 
 function select(box, id, axis, current, choose) {
-  const field = element("select", { id, name: axis.name });
+  const field = make("select", { id, name: axis.name });
   let filled = null;
   const chosen = (index) => choose({ [axis.name]: optionsOf(axis, current())[index] });
   field.addEventListener("change", () => chosen(field.selectedIndex));
   box.append(field);
   const steps = [-1, 1].map((by) => {
-    const button = element("button", { type: "button", className: "fl-step", textContent: by < 0 ? "‹" : "›" });
-    button.ariaLabel = `${by < 0 ? "previous" : "next"} ${axis.label}`;
+    const label = `${by < 0 ? "previous" : "next"} ${axis.label}`;
+    const button = make("button", { type: "button", class: "fl-step", "aria-label": label }, by < 0 ? "‹" : "›");
     button.addEventListener("click", () => chosen(field.selectedIndex + by));
     return button;
   });
@@ -171,8 +169,8 @@ function select(box, id, axis, current, choose) {
 }
 
 function slider(box, id, axis, current, choose) {
-  const field = element("input", { id, name: axis.name, type: "range", min: "0", step: "1" });
-  const output = element("output", { htmlFor: id });
+  const field = make("input", { id, name: axis.name, type: "range", min: "0", step: "1" });
+  const output = make("output", { for: id });
   field.addEventListener("input", () => choose({ [axis.name]: optionsOf(axis, current())[Number(field.value)] }));
   box.append(field, output);
   return (pick) => {
@@ -190,33 +188,38 @@ function slider(box, id, axis, current, choose) {
 function kernelSource(model) {
   const axes = model.get("_axes");
   const renderers = model.get("_renderers");
-  const waiting = new Map(); // renderer -> [the pick it waits for, what to call]
-  const isFor = (answer, names, pick) => names.every((name) => answer.pick?.[name] === pick[name]);
+  const waiting = new Map(); // renderer -> {pick, resolve}: who waits for which answer
+  let setting = false;
+  const isFor = (i, pick) => renderers[i].axes.every((name) => model.get(`_answer_${i}`).pick?.[name] === pick[name]);
   return {
     title: model.get("title"),
     axes,
     renderers,
     pick: () => Object.fromEntries(axes.map((axis) => [axis.name, model.get(axis.name)])),
     set(pick) {
+      setting = true; // between two axes of one pick there is nothing to show
       for (const axis of axes) model.set(axis.name, pick[axis.name]);
+      setting = false;
       model.save_changes();
     },
     answer(i, pick) {
-      const answer = model.get(`_answer_${i}`);
-      if (isFor(answer, renderers[i].axes, pick)) return answer.panels;
-      waiting.get(i)?.call(null); // an earlier pick, overtaken
-      return new Promise((resolve) => waiting.set(i, resolve));
+      waiting.get(i)?.resolve(null); // an earlier pick, overtaken
+      waiting.delete(i);
+      if (isFor(i, pick)) return model.get(`_answer_${i}`).panels;
+      return new Promise((resolve) => waiting.set(i, { pick, resolve }));
     },
     listen(update) {
-      // A trait that Python has set shows at once; the answer to a pick of ours comes a little later.
-      const handlers = axes.map((axis) => [`change:${axis.name}`, update]);
-      renderers.forEach((_, i) => handlers.push([`change:_answer_${i}`, () => arrived(i)]));
+      const turned = () => setting || update();
       function arrived(i) {
-        const resolve = waiting.get(i);
-        waiting.delete(i);
-        if (resolve) resolve(model.get(`_answer_${i}`).panels);
-        else update();
+        const { pick, resolve } = waiting.get(i) ?? {};
+        if (!resolve) update(); // Python has answered anew
+        else if (isFor(i, pick)) {
+          waiting.delete(i);
+          resolve(model.get(`_answer_${i}`).panels);
+        }
       }
+      const handlers = axes.map((axis) => [`change:${axis.name}`, turned]);
+      renderers.forEach((_, i) => handlers.push([`change:_answer_${i}`, () => arrived(i)]));
       for (const [event, handler] of handlers) model.on(event, handler);
       return () => handlers.forEach(([event, handler]) => model.off(event, handler));
     },
@@ -331,18 +334,10 @@ async function fetchSheet(renderer, number, folder) {
 
 function load(address, name) {
   return new Promise((resolve, reject) => {
-    const script = element("script", { src: address, async: true });
+    const script = make("script", { src: address, async: true });
     arriving.set(name, resolve);
     script.onerror = () => reject(new Error(`This part of the page could not be loaded (${name}.js). Pick again to retry.`));
     script.onload = () => script.remove();
     document.head.append(script);
   });
-}
-
-function element(tag, properties = {}) {
-  const { htmlFor, role, ariaLive, ariaLabel, ...rest } = properties;
-  const made = Object.assign(document.createElement(tag), rest);
-  const attributes = { for: htmlFor, role, "aria-live": ariaLive, "aria-label": ariaLabel };
-  for (const [name, value] of Object.entries(attributes)) if (value !== undefined) made.setAttribute(name, value);
-  return made;
 }
