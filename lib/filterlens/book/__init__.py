@@ -1,12 +1,12 @@
 """The site: executed notebooks, the results page, and the HTML made of them.
 
-``build`` puts ``runs`` (executed copies into ``book/notebooks/``), ``results`` (``book/results.md``) and Jupyter Book in a row.
-Anything that goes wrong, a cell that raises or a warning of Sphinx, fails the build and leaves no site behind.
+``build`` puts ``runs`` (executed copies into ``book/notebooks/``), ``results`` (``book/results.md``) and Jupyter Book in a row;
+``page`` is what Sphinx does for us meanwhile, ``weights`` says what each page costs its reader. Anything that goes wrong, a cell
+that raises, a warning of Sphinx or a page that is too heavy, fails the build and leaves no site behind.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -75,9 +75,9 @@ def execute(
 def render(home: Path, *, say: Callable[[str], object] = print) -> Path:
     """Build the HTML from ``book/`` with every warning an error.
 
-    Then put the explorers' baked states beside the pages and weigh each page. Nothing is done if neither the pages nor the
-    library they document have changed. Otherwise the site is built anew: an incremental
-    build keeps old navigation in unchanged pages, and forgets the warnings of a build that failed.
+    Then put the explorers' baked states beside the pages and weigh each page; the table is said and kept in
+    ``_build/page-weights.txt``. Nothing is done if neither the pages nor the library they document have changed. Otherwise the site
+    is built anew: an incremental build keeps old navigation in unchanged pages, and forgets the warnings of a build that failed.
     """
     site, doctrees = home / "_build" / "html", home / "_build" / ".doctrees"
     inputs = [*(home / name for name in ("book", "_config.yml", "requirements.txt")), *(home / "notebooks").glob("*.ipynb")]
@@ -94,7 +94,7 @@ def render(home: Path, *, say: Callable[[str], object] = print) -> Path:
     arguments = ["build", "book", "--config", "_config.yml", "--path-output", ".", "-W", "-n", "--keep-going"]
     start = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]  # this interpreter's, wherever its scripts lie
     done = subprocess.run(
-        [*start, *arguments], cwd=home, env={**os.environ, "NO_COLOR": "1"}, check=False,
+        [*start, *arguments], cwd=home, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
     )  # fmt: skip
     if done.returncode or not (site / "index.html").exists():
