@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -14,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 NEWS = "@jupyterlab/apputils-extension:announcements"  # would ask other hosts
+ATTEMPTS = 4
 PATIENCE = 90  # seconds for the server to start
 
 
@@ -80,10 +82,17 @@ class Notebook:
         page.locator(".jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
 
     def run(self, number: int) -> Locator:
-        """Run a cell and wait until the kernel is done; its output."""
+        """Run a cell and wait until the kernel is done with it; its output. A kernel that has just started may lose what it is asked."""
         cell = self.cells.nth(number)
-        cell.locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
-        cell.locator(".jp-InputPrompt", has_text="[*]").or_(cell.locator(".jp-InputPrompt").filter(has_text="[")).first.wait_for()
-        self.page.wait_for_function("cell => /\\[\\d+\\]/.test(cell.querySelector('.jp-InputPrompt').textContent)", arg=cell.element_handle(), timeout=60_000)
-        return cell.locator(".jp-OutputArea")
+        prompt = cell.locator(".jp-InputPrompt").first
+        for attempt in range(ATTEMPTS):
+            cell.locator(".cm-content").click()
+            self.page.keyboard.press("Control+Enter")
+            try:
+                expect(prompt).not_to_have_text(re.compile(r"\[ ?\]"), timeout=5_000)
+                break
+            except AssertionError:
+                if attempt == ATTEMPTS - 1:
+                    raise
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=60_000)
+        return cell.locator(".jp-OutputArea").first
