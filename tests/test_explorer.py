@@ -17,12 +17,11 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from filterlens.explorer import Axis, Beside, BudgetError, Explorer, panels, sheets
+from filterlens.explorer.axes import Axes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import colormaps
-
-from filterlens.explorer import Axis, Beside, BudgetError, Explorer, panels, sheets
-from filterlens.explorer.axes import Axes
 
 LAYERS = {"layer": ["a", "b"], "filter": {"a": range(3), "b": [5, 2]}, "image": ["x", "y"]}
 
@@ -50,7 +49,8 @@ def titles(explorer: Explorer, i: int = 0) -> list[str]:
 def test_picks_run_with_the_last_axis_fastest_and_only_over_what_fits_together() -> None:
     space = Axes(LAYERS)
     assert list(space.picks(["filter"])) == [
-        {"layer": "a", "filter": 0}, {"layer": "a", "filter": 1}, {"layer": "a", "filter": 2}, {"layer": "b", "filter": 5}, {"layer": "b", "filter": 2},
+        {"layer": "a", "filter": 0}, {"layer": "a", "filter": 1}, {"layer": "a", "filter": 2},
+        {"layer": "b", "filter": 5}, {"layer": "b", "filter": 2},
     ]  # fmt: skip
     assert space.count() == 10 and space.count(["image"]) == 2
     assert space.needed(["filter"]) == ("layer", "filter")

@@ -6,7 +6,8 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "Axis": "axes", "Explorer": "explorer", "Beside": "explorer", "Network": "decoding", "decoding_explorer": "decoding", "character_explorer": "characters", "BudgetError": "sheets",
+    "Axis": "axes", "Explorer": "explorer", "Beside": "explorer", "BudgetError": "sheets", "Network": "decoded",
+    "decoding_explorer": "decoding", "character_explorer": "characters",
 }  # fmt: skip
 __all__ = [*_HOMES, "panels"]
 

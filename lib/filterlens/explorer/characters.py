@@ -15,7 +15,13 @@ from filterlens import checks, metrics, network
 from filterlens.explorer import panels
 from filterlens.explorer.axes import Axis, Option
 from filterlens.explorer.explorer import Explorer
-from filterlens.lenses.decoding import CHARACTERS, PARTS, CharacterNetwork, decode, respond
+from filterlens.lenses.decoding import (
+    CHARACTERS,
+    PARTS,
+    CharacterNetwork,
+    decode,
+    respond,
+)
 from filterlens.lenses.decoding.characters import STROKES
 
 CELLS: dict[str, tuple[int, int]] = {

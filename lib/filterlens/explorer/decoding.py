@@ -1,195 +1,29 @@
 """The decoding lens as an explorer: pick a filter of any layer, see it drawn, taken apart, and held against its network.
 
-``Network`` says what is to be explored, ``Decodings`` computes and remembers what the panels need (and forgets it when the weights
-change), ``decoding_explorer`` turns it into panels.
+``decoded`` computes; here are the axes, and the panels made of what it answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets
-import torch
 from torch import Tensor, nn
 
-from filterlens import checks, metrics, network
+from filterlens import checks, metrics
 from filterlens.explorer import panels
 from filterlens.explorer.axes import Axis
+from filterlens.explorer.decoded import DEEPEST, Decodings, Network
 from filterlens.explorer.explorer import Beside, Explorer
-from filterlens.lenses.decoding import Contribution, DecodedFilters, contributions, decode, reconstruction_error, respond
-from filterlens.lenses.decoding.compare import NORMALIZATIONS, one_unit
-from filterlens.linear import MODES
+from filterlens.lenses.decoding import (
+    Contribution,
+    DecodedFilters,
+    reconstruction_error,
+)
+from filterlens.lenses.decoding.compare import NORMALIZATIONS
 
 THRESHOLDS = tuple(round(i / 20, 2) for i in range(20))
-BANK = 2**28  # bytes up to which all filters of a layer are decoded at once and kept
-DEEPEST = 8  # layers up to which the error is drawn by depth: it needs all of them decoded
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """A network to explore, with what it is shown.
-
-    ``images`` (n, c, h, w) in [0, 1], normalized by ``normalization.apply`` where there is one; ``titles`` names them. ``layers``:
-    names, or names and what to call them; default every convolution. ``kernels``: how many filters of each layer are to be picked
-    (default all). ``gallery`` (m, c, h, w): images among which the best for a filter are looked for. ``options`` go to ``decode``.
-    """
-
-    model: nn.Module
-    images: Tensor | None = None
-    titles: Sequence[str] = ()
-    normalization: Any = None
-    layers: Sequence[str] | Mapping[str, str] | None = None
-    kernels: int | None = None
-    gallery: Tensor | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        checks.module("model", self.model)
-        known = network.conv_layers(self.model)
-        if not known:
-            raise ValueError(f"model: {type(self.model).__name__} has no 2-D convolution, expected a CNN")
-        for layer in self.layers or ():
-            checks.choice("layers", layer, known)
-        for name in ("images", "gallery"):
-            if getattr(self, name) is not None:
-                images = checks.tensor(name, getattr(self, name), "n c h w")
-                if images.min() < 0 or images.max() > 1:
-                    raise ValueError(f"{name}: got values in [{images.min():.3g}, {images.max():.3g}], expected images in [0, 1]; "
-                                     "`normalization` turns them into the network's input")  # fmt: skip
-        if self.titles and len(self.titles) != len(self.images if self.images is not None else ()):
-            raise ValueError(f"titles: got {len(self.titles)}, expected one for each image")
-        if self.kernels is not None:
-            checks.integer("kernels", self.kernels, 1)
-
-    def named_layers(self) -> dict[str, str]:
-        """The layers to pick from and what they are called."""
-        layers = self.layers if self.layers else list(network.conv_layers(self.model))
-        return dict(layers) if isinstance(layers, Mapping) else {layer: layer for layer in layers}
-
-    def filters(self, layer: str) -> list[int]:
-        """Indices of the filters to pick from."""
-        count = self.model.get_submodule(layer).weight.shape[0]
-        return list(range(count if self.kernels is None else min(count, self.kernels)))
-
-    def unpools(self) -> list[str]:
-        """The ways to undo a max-pool, if there is one to undo."""
-        return list(MODES) if any(isinstance(module, nn.MaxPool2d) for module in self.model.modules()) else ["nearest"]
-
-
-class Decodings:
-    """What the panels of one network show, computed when first asked for and kept as long as its weights stay what they are."""
-
-    def __init__(self, subject: Network) -> None:
-        self.subject, self._kept, self._of = subject, {}, None
-        self.trusted = False  # nobody can change the weights while states are baked
-        self.settings = {"scale": "none", "normalize": "tensor", "parts": 5}
-
-    def fresh(self) -> Decodings:
-        """Itself, with everything forgotten that was computed with other weights."""
-        if not self.trusted or self._of is None:
-            weights = _fingerprint(self.subject.model)
-            if weights != self._of:  # retrained, moved or pruned since
-                self._kept, self._of = {}, weights
-        return self
-
-    def _remember(self, *key: Any, make: Any) -> Any:
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
-
-    def decoded(self, layer: str, kernel: int, unpool: str) -> DecodedFilters:
-        """One filter with its steps, or all of its layer if those are small enough to be kept."""
-        scale, model, kernels = self.settings["scale"], self.subject.model, self.subject.filters(layer)
-        options = {"unpool": unpool, "scale": scale, "keep_steps": True, **self.subject.options}
-
-        def make() -> DecodedFilters:
-            one = decode(model, layer, [kernel], **options)
-            size = sum(step.images.nbytes for step in one.steps) + one.images.nbytes
-            return decode(model, layer, kernels, **options) if size * len(kernels) <= BANK else one
-
-        bank = self._remember("bank", layer, unpool, scale, make=make)
-        if kernel in bank.kernels:
-            return bank
-        return self._remember("one", layer, kernel, unpool, scale, make=lambda: decode(model, layer, [kernel], **options))
-
-    def picture(self, layer: str, kernel: int, unpool: str) -> Tensor:
-        """(c, h, w)"""
-        decoded = self.decoded(layer, kernel, unpool)
-        return decoded.images[decoded.kernels.index(kernel)]
-
-    def tree(self, layer: str, kernel: int) -> Contribution:
-        """What the picture is made of, by nearest unpooling, with which shares are exact."""
-        top, decoded = self.settings["parts"], self.decoded(layer, kernel, "nearest")
-        depth = 2 if len(self.subject.named_layers()) <= DEEPEST else 1
-        return self._remember("tree", layer, kernel, top, self.settings["scale"], make=lambda: contributions(decoded, kernel, top=top, depth=depth))
-
-    def inputs(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] as the network expects them, where its weights are."""
-        like = next(self.subject.model.parameters())
-        images = images.to(like)
-        return images if self.subject.normalization is None else self.subject.normalization.apply(images)
-
-    def maps(self, layer: str, image: int) -> Tensor:
-        """The network's map of every filter of a layer (k, h, w): one forward pass for all layers of an image."""
-        layers = list(self.subject.named_layers())
-
-        def make() -> dict[str, Tensor]:
-            with network.evaluating(self.subject.model), network.capture(self.subject.model, layers) as found:
-                self.subject.model(self.inputs(self.subject.images[image : image + 1]))
-            return {name: one_unit(value)[0] for name, value in found.items()}
-
-        found = self._remember("maps", image, make=make)
-        if layer not in found:
-            raise ValueError(f"layer: {layer!r} did not run when the network saw the image")
-        return found[layer]
-
-    def beside(self, layer: str, kernel: int, unpool: str, image: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-        """The network's maps and the decoded filters' responses (k, h, w) for one image, and which filters they are of."""
-        decoded = self.decoded(layer, kernel, unpool)
-
-        def make() -> Tensor:
-            return respond(decoded, self.inputs(self.subject.images[image : image + 1]))[0]
-
-        responses = self._remember("responses", layer, unpool, image, decoded.kernels, self.settings["scale"], make=make)
-        return self.maps(layer, image)[list(decoded.kernels)], responses, decoded.kernels
-
-    def best(self, layer: str, kernel: int, unpool: str | None, n: int = 4) -> tuple[list[int], list[float]]:
-        """The gallery's images with the largest answer of the unit (``unpool`` None) or of the picture, and those answers."""
-
-        subject = self.subject
-        batches = subject.gallery.split(250 if subject.gallery.shape[-1] <= 64 else 16)
-
-        def units() -> dict[str, Tensor]:  # one pass for all layers
-            peaks: dict[str, list[Tensor]] = {}
-            for batch in batches:
-                with network.evaluating(subject.model), network.capture(subject.model, list(subject.named_layers())) as found:
-                    subject.model(self.inputs(batch))
-                for name, maps in found.items():
-                    peaks.setdefault(name, []).append(one_unit(maps).amax((2, 3)))
-            return {name: torch.cat(some) for name, some in peaks.items()}
-
-        if unpool is None:
-            answers, row = self._remember("units", make=units)[layer], kernel
-        else:
-            decoded = self.decoded(layer, kernel, unpool)
-
-            def correlated() -> Tensor:
-                return torch.cat([respond(decoded, self.inputs(batch)).amax((2, 3)) for batch in batches])
-
-            answers = self._remember("best", layer, unpool, decoded.kernels, self.settings["scale"], make=correlated)
-            row = decoded.kernels.index(kernel)
-        values, found = answers[:, row].topk(min(n, len(answers)))
-        return found.tolist(), values.tolist()
-
-
-def _fingerprint(model: nn.Module) -> tuple:
-    """Changes with every step of training, with pruning, and with a move; cheap beside a forward pass."""
-    tensors = [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
-    floating = [tensor for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
-    norms = torch.stack([norm.cpu().double() for norm in torch._foreach_norm(floating)]).tolist() if floating else []
-    return tuple((tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype) for tensor in tensors), tuple(norms)
 
 
 class DecodingExplorer(Explorer):
@@ -235,17 +69,17 @@ def decoding_explorer(
 ) -> DecodingExplorer:  # fmt: skip
     """Explore the filters of one network or several: decoded, taken apart, beside the network's own maps.
 
-    ``networks``: a CNN, a ``Network``, or several by name. ``images`` (n, c, h, w) in [0, 1] and ``normalization`` belong to a CNN given alone.
-    ``options`` are those of ``Explorer``. A layer whose linear part is refused by ``decode`` shows its message.
+    ``networks``: a CNN, a ``Network``, or several by name. ``images`` (n, c, h, w) in [0, 1] and ``normalization`` belong to a
+    CNN given alone. ``options`` are those of ``Explorer``. A layer whose linear part is refused by ``decode`` shows its message.
 
     Every pick answers for the weights as they are then. Raises TypeError or ValueError naming the argument.
     """
-    if isinstance(networks, Network):
-        networks = {type(networks.model).__name__: networks}
-    elif isinstance(networks, nn.Module):
+    if isinstance(networks, nn.Module):
         networks = {type(networks).__name__: Network(networks, images, normalization=normalization)}
     elif images is not None or normalization is not None:
         raise ValueError("images: expected with a single CNN; a Network brings its own images and normalization")
+    elif isinstance(networks, Network):
+        networks = {type(networks.model).__name__: networks}
     if not isinstance(networks, Mapping) or not networks or not all(isinstance(one, Network) for one in networks.values()):
         raise TypeError(f"networks: got {checks.describe(networks)}, expected a CNN, a Network or a dict of them by name")
     subjects = {name: Decodings(one) for name, one in networks.items()}
@@ -268,7 +102,9 @@ def _axes(networks: Mapping[str, Network]) -> dict[str, Any]:
         titles = {i: f"{i}" for one in options.values() for i in one}
         if not several and only.titles:
             titles = dict(enumerate(only.titles))
-        elif several and all(one.titles for one in networks.values() if one.images is not None):  # an image is named, so that names can differ by network
+        elif several and all(
+            one.titles for one in networks.values() if one.images is not None
+        ):  # an image is named, so that names can differ by network
             options = {name: list(one.titles) for name, one in networks.items()}
             titles = {}
         axes["image"] = Axis(options, by="network", labels=titles) if several else Axis(options[first], labels=titles)
@@ -332,7 +168,9 @@ def _drawn(decodings: Decodings, layer: str, kernel: int, unpool: str) -> panels
     what = "red positive, blue negative, white zero" if len(picture) == 1 else "mid-grey is zero"
     image = panels.signed(shown_channels(picture), alt=f"filter {kernel} of {layer} decoded, a signed picture of {h} by {w} pixels")
     note = f"{h} × {w} pixels, strongest {peak:.3g}; {what}. Neighbouring units look {_pixels(decoded.stride)} apart."
-    return panels.Picture(title=f"Filter {kernel} of {layer}, drawn in image space", note=note, picture=image, threshold="threshold", parts=True)
+    return panels.Picture(
+        title=f"Filter {kernel} of {layer}, drawn in image space", note=note, picture=image, threshold="threshold", parts=True
+    )
 
 
 def shown_channels(picture: Tensor) -> Tensor:
@@ -353,12 +191,14 @@ def _steps(decoded: DecodedFilters, kernel: int) -> panels.Panel:
         c, h, w = step.shape
         field_ = step.images[row]
         channel = int((field_**2).sum((1, 2)).argmax())
-        shown = field_ if c in (1, 3) else field_[channel]
-        label = f"{h} × {w}" + ("" if c == 1 else ", in colour" if c == 3 else f", channel {channel} of {c}")
+        colour = c == 3 and step is decoded.steps[-1]  # three channels are red, green and blue in an image only
+        shown = field_ if colour else field_[channel]
+        label = f"{h} × {w}" + (", in colour" if colour else "" if c == 1 else f", channel {channel} of {c}")
         alt = f"step {i + 1}, {words.get(step.kind, step.kind)} {step.name}: {label}"
         images.append(panels.signed(shown, alt=alt, label=label))
-    note = "Each step replaces every pixel by a filter of the layer below, or enlarges by a pool's stride. Of many channels the strongest is shown."
-    return panels.Pictures(title="Decoding, step by step", note=note, pictures=images, arrows=True, size=112)
+    note = "Each step replaces every pixel by a filter of the layer below, or enlarges by a pool's stride. Of many channels the "
+    note += "strongest is shown."
+    return panels.Pictures(title="Decoding, step by step", note=note, pictures=images, arrows=True, size=96)
 
 
 def _seen(subject: Network, image: int) -> panels.Panel:
@@ -385,7 +225,11 @@ def _answer(decodings: Decodings, layer: str, kernel: int, unpool: str, image: i
     error = float("nan") if mapped else float(reconstruction_error(maps[None], responses[None], how)[0])
     rows = [
         ("strongest answer, network", f"{float(maps[row].max()):.3g}"),
-        ("strongest answer, picture", f"{float(responses[row].max()):.3g}", "its correlation with the image, without biases"),
+        (
+            "strongest answer, picture",
+            f"{float(responses[row].max()):.3g}",
+            "its correlation with the image; without biases, and larger by what unpooling copies",
+        ),
         ("correlation of the two maps", _number(own), "" if many else "a single unit has none"),
         (f"correlation, all {len(kernels)} filters", _number(layerwide)),
         ("error of the layer (eq. 3)", _number(error, 4), f"mean squared difference, contrast normalized: {how}"),
@@ -437,7 +281,9 @@ def _best(decodings: Decodings, layer: str, kernel: int, unpool: str | None) -> 
 def _tree(decodings: Decodings, layer: str, kernel: int, chosen: Mapping[str, str]) -> panels.Panel | None:
     root = decodings.tree(layer, kernel)
     if not root.parts:
-        return panels.Text(title="Made of", text=f"Filters of {layer} lie on the image itself: they are made of pixels, not of other filters.")
+        return panels.Text(
+            title="Made of", text=f"Filters of {layer} lie on the image itself: they are made of pixels, not of other filters."
+        )
     layers = decodings.subject.named_layers()
     nodes: dict[tuple[int, str, int], Contribution] = {}
     edges: dict[tuple[tuple, tuple], float] = {}

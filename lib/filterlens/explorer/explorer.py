@@ -59,14 +59,16 @@ class Explorer(anywidget.AnyWidget):
     """Pick a value on each axis and see panels.
 
     axes: a dict from names to options: a list, a dict with one list per option of an earlier axis (the filters of a layer), or
-    an ``Axis``. render: a function, or several, from axes to panels (``filterlens.explorer.panels``), which get the axes they name as
-    parameters (or all, by ``**pick``) and return a panel, a list of panels or None. A function is called only if one of its axes has changed.
+    an ``Axis``. render: a function, or several, from axes to panels (``filterlens.explorer.panels``), which get the axes they name
+    as parameters (or all, by ``**pick``) and return a panel, a list of panels or None. A function is called only if one of its
+    axes has changed.
 
     Each axis is a trait: ``explorer.layer = "conv2"``, ``explorer.observe(f, "layer")``, ``ipywidgets.link``. Several at once:
     ``explorer.pick(layer="conv2", filter=3)``. If a layer has no such filter, the filter becomes the layer's first.
 
-    start: the first pick, as far as it is not each axis' first option. bake: what the published page can answer, once the runner asks for it: None every pick, a dict from axes to fewer options,
-    False nothing (the page then shows the first pick only). ``name`` lets other pages show the explorer.
+    start: the first pick, where that is not an axis' first option. bake: what the published page can answer, once the runner asks
+    for it: None every pick, a dict from axes to fewer options, False nothing (the page then shows the first pick only). name: with
+    it other pages of the book can show the explorer.
 
     Raises TypeError or ValueError naming the argument. A render function that raises shows its message in its place; when
     states are baked it fails the run.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PARTS = ("arrays", "bars", "charts", "panels", "network", "characters", "explorer")
+PARTS = ("arrays", "panels", "bars", "charts", "network", "characters", "answers", "explorer")
 HERE = Path(__file__).parent
 
 

@@ -1,0 +1,194 @@
+"""What the decoding explorer shows, computed when first asked for and kept as long as the weights stay what they are.
+
+``Network`` says what is to be explored; ``Decodings`` answers for it with the lens' own functions. No panel is made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from filterlens import checks, network
+from filterlens.lenses.decoding import (
+    Contribution,
+    DecodedFilters,
+    contributions,
+    decode,
+    respond,
+)
+from filterlens.lenses.decoding.compare import one_unit
+from filterlens.linear import MODES
+
+BANK = 2**28  # bytes up to which all filters of a layer are decoded at once and kept
+DEEPEST = 8  # layers up to which all of them are decoded for one pick: trees of two levels, agreement by depth
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network to explore, with what it is shown.
+
+    ``images`` (n, c, h, w) in [0, 1], normalized by ``normalization.apply`` where there is one; ``titles`` names them. ``layers``:
+    names, or names and what to call them; default every convolution. ``kernels``: how many filters of each layer are to be picked
+    (default all). ``gallery`` (m, c, h, w): images among which the best for a filter are looked for. ``options`` go to ``decode``.
+    """
+
+    model: nn.Module
+    images: Tensor | None = None
+    titles: Sequence[str] = ()
+    normalization: Any = None
+    layers: Sequence[str] | Mapping[str, str] | None = None
+    kernels: int | None = None
+    gallery: Tensor | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checks.module("model", self.model)
+        known = network.conv_layers(self.model)
+        if not known:
+            raise ValueError(f"model: {type(self.model).__name__} has no 2-D convolution, expected a CNN")
+        for layer in self.layers or ():
+            checks.choice("layers", layer, known)
+        for name in ("images", "gallery"):
+            if getattr(self, name) is not None:
+                images = checks.tensor(name, getattr(self, name), "n c h w")
+                if images.min() < 0 or images.max() > 1:
+                    raise ValueError(f"{name}: got values in [{images.min():.3g}, {images.max():.3g}], expected images in [0, 1]; "
+                                     "`normalization` turns them into the network's input")  # fmt: skip
+        if self.titles and len(self.titles) != len(self.images if self.images is not None else ()):
+            raise ValueError(f"titles: got {len(self.titles)}, expected one for each image")
+        if self.kernels is not None:
+            checks.integer("kernels", self.kernels, 1)
+
+    def named_layers(self) -> dict[str, str]:
+        """The layers to pick from and what they are called."""
+        layers = self.layers if self.layers else list(network.conv_layers(self.model))
+        return dict(layers) if isinstance(layers, Mapping) else {layer: layer for layer in layers}
+
+    def filters(self, layer: str) -> list[int]:
+        """Indices of the filters to pick from."""
+        count = self.model.get_submodule(layer).weight.shape[0]
+        return list(range(count if self.kernels is None else min(count, self.kernels)))
+
+    def unpools(self) -> list[str]:
+        """The ways to undo a max-pool, if there is one to undo."""
+        return list(MODES) if any(isinstance(module, nn.MaxPool2d) for module in self.model.modules()) else ["nearest"]
+
+
+class Decodings:
+    """What the panels of one network show, computed when first asked for and kept as long as its weights stay what they are."""
+
+    def __init__(self, subject: Network) -> None:
+        self.subject, self._kept, self._of = subject, {}, None
+        self.trusted = False  # nobody can change the weights while states are baked
+        self.settings = {"scale": "none", "normalize": "tensor", "parts": 5}
+
+    def fresh(self) -> Decodings:
+        """Itself, with everything forgotten that was computed with other weights."""
+        if not self.trusted or self._of is None:
+            weights = _fingerprint(self.subject.model)
+            if weights != self._of:  # retrained, moved or pruned since
+                self._kept, self._of = {}, weights
+        return self
+
+    def _remember(self, *key: Any, make: Any) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def decoded(self, layer: str, kernel: int, unpool: str) -> DecodedFilters:
+        """One filter with its steps, or all of its layer if those are small enough to be kept."""
+        scale, model, kernels = self.settings["scale"], self.subject.model, self.subject.filters(layer)
+        options = {"unpool": unpool, "scale": scale, "keep_steps": True, **self.subject.options}
+
+        def make() -> DecodedFilters:
+            one = decode(model, layer, [kernel], **options)
+            size = sum(step.images.nbytes for step in one.steps) + one.images.nbytes
+            return decode(model, layer, kernels, **options) if size * len(kernels) <= BANK else one
+
+        bank = self._remember("bank", layer, unpool, scale, make=make)
+        if kernel in bank.kernels:
+            return bank
+        return self._remember("one", layer, kernel, unpool, scale, make=lambda: decode(model, layer, [kernel], **options))
+
+    def picture(self, layer: str, kernel: int, unpool: str) -> Tensor:
+        """(c, h, w)"""
+        decoded = self.decoded(layer, kernel, unpool)
+        return decoded.images[decoded.kernels.index(kernel)]
+
+    def tree(self, layer: str, kernel: int) -> Contribution:
+        """What the picture is made of, by nearest unpooling, with which shares are exact."""
+        top, decoded = self.settings["parts"], self.decoded(layer, kernel, "nearest")
+        depth = 2 if len(self.subject.named_layers()) <= DEEPEST else 1
+        return self._remember(
+            "tree", layer, kernel, top, self.settings["scale"], make=lambda: contributions(decoded, kernel, top=top, depth=depth)
+        )
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] as the network expects them, where its weights are."""
+        like = next(self.subject.model.parameters())
+        images = images.to(like)
+        return images if self.subject.normalization is None else self.subject.normalization.apply(images)
+
+    def maps(self, layer: str, image: int) -> Tensor:
+        """The network's map of every filter of a layer (k, h, w): one forward pass for all layers of an image."""
+        layers = list(self.subject.named_layers())
+
+        def make() -> dict[str, Tensor]:
+            with network.evaluating(self.subject.model), network.capture(self.subject.model, layers) as found:
+                self.subject.model(self.inputs(self.subject.images[image : image + 1]))
+            return {name: one_unit(value)[0] for name, value in found.items()}
+
+        found = self._remember("maps", image, make=make)
+        if layer not in found:
+            raise ValueError(f"layer: {layer!r} did not run when the network saw the image")
+        return found[layer]
+
+    def beside(self, layer: str, kernel: int, unpool: str, image: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+        """The network's maps and the decoded filters' responses (k, h, w) for one image, and which filters they are of."""
+        decoded = self.decoded(layer, kernel, unpool)
+
+        def make() -> Tensor:
+            return respond(decoded, self.inputs(self.subject.images[image : image + 1]))[0]
+
+        responses = self._remember("responses", layer, unpool, image, decoded.kernels, self.settings["scale"], make=make)
+        return self.maps(layer, image)[list(decoded.kernels)], responses, decoded.kernels
+
+    def best(self, layer: str, kernel: int, unpool: str | None, n: int = 4) -> tuple[list[int], list[float]]:
+        """The gallery's images with the largest answer of the unit (``unpool`` None) or of the picture, and those answers."""
+
+        subject = self.subject
+        batches = subject.gallery.split(250 if subject.gallery.shape[-1] <= 64 else 16)
+
+        def units() -> dict[str, Tensor]:  # one pass for all layers
+            peaks: dict[str, list[Tensor]] = {}
+            for batch in batches:
+                with network.evaluating(subject.model), network.capture(subject.model, list(subject.named_layers())) as found:
+                    subject.model(self.inputs(batch))
+                for name, maps in found.items():
+                    peaks.setdefault(name, []).append(one_unit(maps).amax((2, 3)))
+            return {name: torch.cat(some) for name, some in peaks.items()}
+
+        if unpool is None:
+            answers, row = self._remember("units", make=units)[layer], kernel
+        else:
+            decoded = self.decoded(layer, kernel, unpool)
+
+            def correlated() -> Tensor:
+                return torch.cat([respond(decoded, self.inputs(batch)).amax((2, 3)) for batch in batches])
+
+            answers = self._remember("best", layer, unpool, decoded.kernels, self.settings["scale"], make=correlated)
+            row = decoded.kernels.index(kernel)
+        values, found = answers[:, row].topk(min(n, len(answers)))
+        return found.tolist(), values.tolist()
+
+
+def _fingerprint(model: nn.Module) -> tuple:
+    """Changes with every step of training, with pruning, and with a move; cheap beside a forward pass."""
+    tensors = [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+    floating = [tensor for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
+    norms = torch.stack([norm.cpu().double() for norm in torch._foreach_norm(floating)]).tolist() if floating else []
+    return tuple((tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype) for tensor in tensors), tuple(norms)
