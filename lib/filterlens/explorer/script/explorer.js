@@ -62,6 +62,8 @@ function explore(el, source, ready = () => {}) {
     root.dataset.pick = JSON.stringify(pick);
   }
 
+  // JupyterLab's own shortcuts would take the arrow keys from a control; its key bindings look at the focused element itself.
+  root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", ""));
   const stop = source.listen(update);
   update().then(() => {
     ready();
