@@ -50,7 +50,8 @@ def check(root: Locator, explorer: Explorer, *, pick: Mapping[str, Any] | None =
     """Assert that every panel shows what Python answers for the pick (of the page); the pick. ``off``: by how many steps a pixel may differ."""
     pick = dict(pick or pick_of(root))
     found, wanted = root.evaluate(READ), answers(explorer, pick)
-    assert [panel["kind"] for panel in found] == [panel["kind"] for panel in wanted], pick
+    kinds, expected_kinds = [panel["kind"] for panel in found], [panel["kind"] for panel in wanted]
+    assert kinds == expected_kinds, (pick, [panel.get("text") for panel in wanted if panel["kind"] == "error"])
     for seen, panel in zip(found, wanted, strict=True):
         for words in _words(panel):
             assert words in seen["text"], (pick, panel["title"], words, seen["text"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Watch
+from chromium import Watch
 from explorers import check, wait_for
 from playwright.sync_api import Locator, Page, expect
 from regions import findings
