@@ -23,6 +23,7 @@ from filterlens.lenses.decoding import (
 )
 from filterlens.lenses.decoding.compare import NORMALIZATIONS
 
+FINER = 3  # parts of a part that a tree shows
 THRESHOLDS = tuple(round(i / 20, 2) for i in range(20))
 
 
@@ -292,7 +293,7 @@ def _tree(decodings: Decodings, layer: str, kernel: int, chosen: Mapping[str, st
         key = (level, unit.layer, unit.channel)
         if key not in nodes:
             nodes[key] = unit
-            for part in unit.parts:
+            for part in unit.parts if level == 0 else unit.parts[:FINER]:
                 if part.image.numel() > part.image.shape[0]:  # a pixel is no picture
                     below = add(part, level + 1)
                     edges[key, below] = edges.get((key, below), 0.0) + part.share

@@ -111,7 +111,7 @@ function lyingBars({ labels, series, highlight, picks }, context) {
       const name = series.length > 1 && make("span", { class: "fl-hidden" }, `${one.name} `);
       return make("span", {}, name, words(one.values[i] ?? NaN));
     });
-    const value = make("span", { class: "fl-value" }, ...said);
+    const value = make("span", { class: `fl-value${said.length > 1 ? " fl-several" : ""}` }, ...said);
     return make("li", {}, pickable(picks?.[i], context, { class: `fl-bar-row${marked}` }, name, track, value));
   });
   return [legendOf(series), make("ul", { class: "fl-bars-lying" }, ...rows)].filter(Boolean);

@@ -13,6 +13,8 @@ function render({ model, el }) {
 function mountAll() {
   for (const el of document.querySelectorAll("[data-filterlens-explorer]:not([data-mounted])")) {
     el.dataset.mounted = "";
+    // Classes in place of :has() in the style sheet, which would make the browser look at the whole page at every pick.
+    el.closest(".text_html")?.classList.add("fl-around");
     const state = JSON.parse(el.querySelector("script[type='application/json']").textContent);
     const source = pageSource(state, new URL(el.dataset.sheets, document.baseURI).href);
     explore(el, source, () => el.querySelector(".fl-fallback")?.remove());

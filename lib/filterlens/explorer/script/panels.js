@@ -32,6 +32,7 @@ function drawPanel(panel, context) {
   const note = panel.note && make("span", { class: "fl-note" }, panel.note);
   if (title || note) figure.append(make("figcaption", {}, title, note));
   figure.append(...parts);
+  if (figure.querySelector(".fl-columns")) figure.classList.add("fl-wide");
   return figure;
 }
 
@@ -182,7 +183,8 @@ function scaleBar(low, high, signed) {
 
 function drawPictures({ title, pictures, columns, arrows, size }, context) {
   const readout = makeReadout();
-  const row = make("div", { class: columns ? "fl-grid-of-pictures" : "fl-row" });
+  const kinds = { "fl-row": !columns, "fl-grid-of-pictures": columns, "fl-steps": arrows, "fl-buttons": pictures[0].pick };
+  const row = make("div", { class: Object.keys(kinds).filter((name) => kinds[name]).join(" ") });
   if (columns) row.style.setProperty("--fl-columns", columns);
   pictures.forEach((picture, i) => {
     const made = thumbnail(picture, context, { size, readout });
