@@ -85,17 +85,17 @@ def _paper(doc: str, numbers: list[Mapping[str, str]], measured: Mapping[str, An
         lines = [line for number in compared for line in _compared(number, measured.get(number["id"], []), pages)]
         title = f"{name}: {done} of {len(compared)} measured"
         notes = dict.fromkeys(_text(row["note"]) for number in compared for row in measured.get(number["id"], []) if row["note"])
-        content = "\n\n".join([table(["", "", "paper", "ours", "difference", "circumstances"], lines), *notes])
+        content = "\n\n".join([table(["what", "of it", "paper", "ours", "difference", "circumstances"], lines), *notes])
         parts.append(_folded(title, content, unfolded=done > 0))
     own = [row for name, group in measured.items() if name.startswith(f"own-{doc}-") for row in group]
     if own:
         lines = [[_text(row["note"]), _spread(row["value"], row["std"]), _circumstances(row, pages)] for row in own]
-        parts.append(_folded("Measured by us; the paper prints no number", table(["", "ours", "circumstances"], lines), unfolded=True))
+        parts.append(_folded("Measured by us; the paper prints no number", table(["what", "ours", "circumstances"], lines), unfolded=True))
     for kind, title in _UNCOMPARED.items():
         chosen = [number for number in numbers if number["kind"] == kind]
         lines = [[_text(number[name]) for name in ("row", "column", "value", "table", "note")] for number in chosen]
         if lines:
-            parts.append(_folded(f"{title}: {len(lines)}", table(["", "", "value", "where", "note"], lines)))
+            parts.append(_folded(f"{title}: {len(lines)}", table(["what", "of it", "value", "where", "note"], lines)))
     return parts
 
 
