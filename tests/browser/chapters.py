@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import symtable
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,34 +17,52 @@ CALLS = ("Explorer(", "_explorer(")
 
 
 def needed(sources: Sequence[str], wanted: Sequence[int]) -> list[int]:
-    """The cells that the wanted ones need, themselves included: whatever binds, before them, a name they use."""
-    trees = [ast.walk(ast.parse(source)) for source in sources]
-    bound, used = [], []
-    for tree in trees:
-        names: list[set[str]] = [set(), set()]
-        for node in tree:
-            if isinstance(node, ast.Name):
-                names[isinstance(node.ctx, ast.Load)].add(node.id)
-            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-                names[0].add(node.name)
-            elif isinstance(node, ast.alias):
-                names[0].add((node.asname or node.name).split(".")[0])
-        bound.append(names[0])
-        used.append(names[1])
+    """The cells that the wanted ones need, themselves included: the last before them to bind a name that they use and do not bind."""
+    names = [_names(source) for source in sources]
     chosen: set[int] = set()
     waiting = list(wanted)
     while waiting:
         cell = waiting.pop()
         if cell not in chosen:
             chosen.add(cell)
-            waiting += [max(before) for name in used[cell] if (before := [i for i in range(cell) if name in bound[i]])]
+            waiting += [max(before) for name in names[cell][1] if (before := [i for i in range(cell) if name in names[i][0]])]
     return sorted(chosen)
+
+
+def _names(source: str) -> tuple[set[str], set[str]]:
+    """What a cell binds, and what it uses without binding it."""
+    top = symtable.symtable(source, "cell", "exec")
+    bound = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    used = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+    inner = list(top.get_children())
+    while inner:
+        table = inner.pop()
+        used |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+        inner += table.get_children()
+    return bound, used - bound
+
+
+def rebound(sources: Sequence[str], wanted: Sequence[int]) -> list[str]:
+    """Names that functions of the wanted cells look up when they are called, and that a later cell gives another meaning."""
+    out = []
+    for cell in wanted:
+        top = symtable.symtable(sources[cell], "cell", "exec")
+        looked_up = {symbol.get_name() for table in top.get_children() for symbol in table.get_symbols() if symbol.is_global()}
+        later = [(i, _names(source)[0]) for i, source in enumerate(sources) if i > cell]
+        out += [f"{name} of code cell {cell + 1} in code cell {i + 1}" for i, bound in later for name in sorted(looked_up & bound)]
+    return out
+
+
+def code_of(notebook: Path) -> tuple[list[str], list[int]]:
+    """The code cells of a notebook, and which of them make explorers."""
+    sources = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    return sources, [i for i, source in enumerate(sources) if any(call in source for call in CALLS)]
 
 
 def explorers_of(notebook: Path) -> dict[str, Explorer]:
     """All explorers of a notebook with its default parameters, by title."""
-    sources = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
-    cells = needed(sources, [i for i, source in enumerate(sources) if any(call in source for call in CALLS)])
+    sources, wanted = code_of(notebook)
+    cells = needed(sources, wanted)
     made: list[Explorer] = []
     init, grad = Explorer.__init__, torch.is_grad_enabled()
 

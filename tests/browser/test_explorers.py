@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chapters import explorers_of, needed
+from chapters import code_of, explorers_of, needed, rebound
 from chromium import Watch
 from explorers import check, pick_of, wait_for
 from playwright.sync_api import Locator, Page
@@ -16,13 +16,14 @@ from sites import HOME
 from filterlens.explorer import Explorer
 
 EXPLORED = {"intro": 1, "notebooks/3-decoding": 3}  # page -> how many explorers
+CHAPTER = HOME / "notebooks" / "3-decoding.ipynb"
 MARK = "data-filterlens-explorer"
 
 
 @pytest.fixture(scope="module")
 def truth() -> dict[str, Explorer]:
     """Python's explorers by title."""
-    return explorers_of(HOME / "notebooks" / "3-decoding.ipynb")
+    return explorers_of(CHAPTER)
 
 
 def opened(page: Page, address: str) -> list[Locator]:
@@ -83,7 +84,7 @@ def test_every_control_of_every_explorer_leads_to_the_right_pictures(
         off = 1 if explorer.title == "A character from parts" else 0  # computed in the page: its sums may round the other way
         before = check(root, explorer, off=off)
         assert set(before) == set(explorer.picked)
-        for axis in names(root):
+        for axis in reversed(names(root)):  # what depends on others first: another network may leave it one option
             turn(root, axis, hand)
             changed(root, axis, before)
             before = check(root, explorer, pick=pick_of(root), off=off)
@@ -118,6 +119,12 @@ def test_a_chapter_opened_as_a_file_answers_too(page: Page, site: Path, truth: d
         assert check(root, explorer, off=1)[axis] != before[axis]
 
 
+def test_no_cell_takes_from_an_explorer_what_it_looks_up_live() -> None:
+    assert rebound(["def f(x):\n    return a * x", "b = 1", "a = 2"], [0]) == ["a of code cell 1 in code cell 3"]
+    assert rebound(*code_of(CHAPTER)) == []
+
+
 def test_only_the_cells_that_are_needed_are_executed() -> None:
-    cells = ["import math as m\na = m.pi", "b = 1", "def f(x):\n    return a * x", "a = 2", "c = f(3)"]
-    assert needed(cells, [4]) == [0, 2, 4] and needed(cells, [1]) == [1]
+    cells = ["import math as m\na = m.pi", "b = 1", "def f(x):\n    return [a * y for y in x]", "a = 2", "y = 3", "c = f([3])", "d = f([c])"]
+    assert needed(cells, [5]) == [0, 2, 5] and needed(cells, [1]) == [1]
+    assert needed(cells, [6, 1]) == [0, 1, 2, 5, 6]
