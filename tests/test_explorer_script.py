@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from filterlens.explorer import panels, script, sheets
+from filterlens.explorer import Axis, panels, script, sheets
+from filterlens.explorer.axes import Axes
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="needs node (apt install nodejs) to run the explorer's script")
@@ -153,3 +154,32 @@ def test_tree_keeps_nodes_apart_and_parents_over_children() -> None:
     assert places[1] < places[2] < places[3]  # siblings in their order
     assert places[6] < places[4] < places[5]  # children under their own parents: lines do not cross
     assert abs(places[0] - places[1:4].mean()) < 0.2
+
+
+AXES = Axes({
+    "net": ["n", "m"], "layer": {"n": ["a", "b"], "m": ["c", "d", "e"]}, "seed": [3, 1, 2],
+    "filter": Axis({("n", "a"): [0, 1], ("n", "b"): [5], ("m", "c"): range(4), ("m", "d"): [9, 7], ("m", "e"): [0]}, by=("net", "layer")),
+    "image": {3: ["x"], 1: ["x", "y"], 2: ["y", "z", "x"]}, "q": [0.0, 0.5],
+})  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [["filter"], ["layer", "image"], ["net", "q"], ["filter", "image", "q"], ["image"], []])
+def test_the_page_finds_each_state_where_python_put_it(names: list[str]) -> None:
+    picks = list(AXES.picks(names))
+    body = "return given.picks.map((pick) => numberOf({ axes: given.names }, pick, given.axes));"
+    found = run(body, {"picks": picks, "names": list(AXES.needed(names)), "axes": AXES.encode()})
+    assert found == list(range(len(picks)))
+
+
+def test_the_page_settles_picks_as_python_does() -> None:
+    picks = [{**AXES.check({}), **one} for one in ({"net": "m"}, {"net": "m", "layer": "d"}, {"seed": 2, "image": "z"}, {"filter": 5}, {"seed": 9})]
+    assert run("return given.picks.map((pick) => settle(given.axes, pick));", {"picks": picks, "axes": AXES.encode()}) == [
+        AXES.settled(pick) for pick in picks
+    ]
+
+
+def test_clicks_that_a_page_cannot_answer_are_taken_away() -> None:
+    picks = [{"filter": 1}, {"filter": 5}, {"layer": "b", "filter": 5}, {"layer": "c"}, None]
+    body = "return withPossiblePicks({ picks: given.picks, pictures: [{ pick: given.picks[1] }] }, given.axes, given.pick);"
+    found = run(body, {"picks": picks, "axes": AXES.encode(), "pick": AXES.check({})})
+    assert found["picks"] == [{"filter": 1}, None, {"layer": "b", "filter": 5}, None, None] and found["pictures"] == [{"pick": None}]

@@ -123,7 +123,8 @@ function standingBars({ title, labels, series, highlight, picks }, context) {
   const [low, high] = extentOf(series, true);
   const readout = makeReadout();
   const picked = picks ? picks.findIndex((pick) => isPicked(pick, context)) : -1;
-  const say = (i) => `${labels[i]}: ${valuesAt(series, i)}${i === highlight ? " (marked)" : ""}`;
+  const notes = (i) => (i === highlight ? " (marked)" : picks && !picks[i] ? " (not to be picked here)" : "");
+  const say = (i) => `${labels[i]}: ${valuesAt(series, i)}${notes(i)}`;
   const box = { viewBox: `0 0 ${count} 1`, preserveAspectRatio: "none" };
   const svg = makeSvg("svg", { ...box, role: "img", "aria-label": largestOf(labels, series) });
   const top = (value) => (high - value) / (high - low);

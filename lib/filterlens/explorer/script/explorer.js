@@ -50,7 +50,7 @@ function explore(el, source, ready = () => {}) {
     const drawn = answers.map(async (answer, i) => {
       try {
         const panels = answer instanceof Promise ? await answer : answer;
-        if (number === shown && panels) draw(groups[i], panels, pick, choose);
+        if (number === shown && panels) draw(groups[i], panels, pick, { choose, axes: source.axes });
       } catch (error) {
         failure = error.message;
       }
@@ -75,14 +75,30 @@ function explore(el, source, ready = () => {}) {
 }
 
 /** Replace a group's panels if they show anything else now; the focus stays on the same one of its buttons. */
-function draw(group, panels, pick, choose) {
+function draw(group, panels, pick, { choose, axes }) {
   const mentioned = JSON.stringify([...axesIn(panels)].map((name) => pick[name]));
   if (group.panels === panels && group.mentioned === mentioned) return;
   Object.assign(group, { panels, mentioned });
   const reachable = () => [...group.querySelectorAll("button, [tabindex]")];
   const focused = reachable().indexOf(group.getRootNode().activeElement);
-  group.replaceChildren(...panels.map((panel) => drawPanel(panel, { pick, choose })));
+  group.replaceChildren(...panels.map((panel) => drawPanel(withPossiblePicks(panel, axes, pick), { pick, choose })));
   if (focused >= 0) reachable()[focused]?.focus({ preventScroll: true });
+}
+
+/** The panel without those clicks that would set what its axes do not have: a page may hold fewer picks than Python. */
+function withPossiblePicks(panel, axes, pick) {
+  const possible = (wanted) => {
+    if (!wanted) return null;
+    const settled = settle(axes, { ...pick, ...wanted });
+    return Object.entries(wanted).every(([name, value]) => settled[name] === value) ? wanted : null;
+  };
+  const clickable = (picture) => (picture.pick ? { ...picture, pick: possible(picture.pick) } : picture);
+  const out = { ...panel };
+  if (panel.picks) out.picks = panel.picks.map((some) => (Array.isArray(some) ? some.map(possible) : possible(some)));
+  if (panel.pictures) out.pictures = panel.pictures.map(clickable);
+  if (panel.picture) out.picture = clickable(panel.picture);
+  if (panel.nodes) out.nodes = panel.nodes.map((node) => ({ ...node, picture: clickable(node.picture) }));
+  return out;
 }
 
 /** The axes whose value changes how panels are drawn: thresholds, and what clicks would set. */
@@ -91,6 +107,7 @@ function axesIn(panels) {
   const add = (pick) => pick && Object.keys(pick).forEach((name) => names.add(name));
   for (const panel of panels) {
     if (panel.threshold) names.add(panel.threshold);
+    add(panel.picture?.pick);
     panel.picks?.flat().forEach(add);
     panel.pictures?.forEach((picture) => add(picture.pick));
     panel.nodes?.forEach((node) => add(node.picture.pick));
