@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,17 @@ def test_large_layers_are_decoded_filter_by_filter(model: nn.Module, images: tor
     explorer.pick(layer="3", filter=2)
     assert_shows(shown(explorer, "Filter 2 of 3")["picture"], decode(model, "3", [2]).images[0, 0])
     assert "correlation, all 1 filters" in {row[0] for row in shown(explorer, "How well")["rows"]}
+
+
+def test_what_is_remembered_stays_within_its_bytes(model: nn.Module, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "KEPT", 20_000)
+    explorer = decoding_explorer(model, images)
+    for layer, kernel, image in itertools.product(("0", "3"), range(3), range(6)):
+        explorer.pick(layer=layer, filter=kernel, image=image)
+        decodings = next(iter(explorer._decodings.values()))
+        held = sum(room._bytes(value) for value, _ in decodings._kept.values())
+        assert held == decodings._size and (held <= 20_000 or len(decodings._kept) == 1)
+        assert_shows(shown(explorer, f"Filter {kernel} of")["picture"], decode(model, layer, [kernel]).images[0, 0])
 
 
 def test_several_networks_have_their_own_layers_images_and_unpoolings(model: nn.Module, images: torch.Tensor) -> None:

@@ -23,6 +23,7 @@ from filterlens.lenses.decoding import (
 from filterlens.lenses.decoding.compare import one_unit
 from filterlens.linear import MODES
 
+KEPT = 2**29  # bytes of results that are remembered for one network, the latest used ones
 BANK = 2**28  # bytes up to which all filters of a layer are decoded at once and kept
 DEEPEST = 8  # layers up to which all of them are decoded for one pick: trees of two levels, agreement by depth
 
@@ -82,7 +83,9 @@ class Decodings:
     """What the panels of one network show, computed when first asked for and kept as long as its weights stay what they are."""
 
     def __init__(self, subject: Network) -> None:
-        self.subject, self._kept, self._of = subject, {}, None
+        self.subject, self._of = subject, None
+        self._kept: dict[tuple, tuple[Any, int]] = {}  # with their bytes
+        self._size = 0
         self.trusted = False  # nobody can change the weights while states are baked
         self.settings = {"scale": "none", "normalize": "tensor", "parts": 5}
 
@@ -91,13 +94,19 @@ class Decodings:
         if not self.trusted or self._of is None:
             weights = _fingerprint(self.subject.model)
             if weights != self._of:  # retrained, moved or pruned since
-                self._kept, self._of = {}, weights
+                self._kept, self._size, self._of = {}, 0, weights
         return self
 
     def _remember(self, *key: Any, make: Any) -> Any:
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+        if key in self._kept:
+            self._kept[key] = self._kept.pop(key)  # at the end: the latest used
+            return self._kept[key][0]
+        value = make()
+        self._kept[key] = value, _bytes(value)
+        self._size += self._kept[key][1]
+        while self._size > KEPT and len(self._kept) > 1:
+            self._size -= self._kept.pop(next(iter(self._kept)))[1]
+        return value
 
     def decoded(self, layer: str, kernel: int, unpool: str) -> DecodedFilters:
         """One filter with its steps, or all of its layer if those are small enough to be kept."""
@@ -184,6 +193,19 @@ class Decodings:
             row = decoded.kernels.index(kernel)
         values, found = answers[:, row].topk(min(n, len(answers)))
         return found.tolist(), values.tolist()
+
+
+def _bytes(value: Any) -> int:
+    """Of all tensors in a result."""
+    if isinstance(value, Tensor):
+        return value.nbytes
+    if isinstance(value, DecodedFilters):
+        return _bytes([value.images, *(step.images for step in value.steps)])
+    if isinstance(value, Contribution):
+        return _bytes([value.image, *value.parts])
+    if isinstance(value, Mapping):
+        return _bytes(list(value.values()))
+    return sum(map(_bytes, value)) if isinstance(value, list | tuple) else 0
 
 
 def _fingerprint(model: nn.Module) -> tuple:

@@ -73,7 +73,8 @@ def decoding_explorer(
     ``networks``: a CNN, a ``Network``, or several by name. ``images`` (n, c, h, w) in [0, 1] and ``normalization`` belong to a
     CNN given alone. ``options`` are those of ``Explorer``. A layer whose linear part is refused by ``decode`` shows its message.
 
-    Every pick answers for the weights as they are then. Raises TypeError or ValueError naming the argument.
+    Every pick answers for the weights as they are then. Peak memory: what one pick needs, and up to 0.5 GB of remembered results per
+    network. Raises TypeError or ValueError naming the argument.
     """
     if isinstance(networks, nn.Module):
         networks = {type(networks).__name__: Network(networks, images, normalization=normalization)}
