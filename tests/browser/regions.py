@@ -31,13 +31,15 @@ THEME = (
     Known("empty-table-header", "table.dataframe", "pandas leaves the corner above an index empty"),
 )
 
+FOREIGN = ("mjx-container", "div.highlight pre", "dt.sig")  # MathJax's, Pygments' and autodoc's own markup, thousands of elements each
+
 
 def findings(page: Page, *, rules: Sequence[str] = (), within: str | None = None) -> list[str]:
     """Axe's findings that are not the theme's listed ones, in a line each: rule, place, what is wrong.
 
-    ``rules`` restricts to these rules, ``within`` to elements of this selector. Mathematics is left out: MathJax's own markup.
+    ``rules`` restricts to these rules, ``within`` to elements of this selector.
     """
-    context = {"exclude": [["mjx-container"]], **({"include": [[within]]} if within else {})}
+    context = {"exclude": [[selector] for selector in FOREIGN], **({"include": [[within]]} if within else {})}
     options = {"preload": False, "resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
     response = AXE.run(page, context=context, options=options).response
     out = []
