@@ -93,6 +93,10 @@ AXES = [
     ({}, "axes: got dict {}"), ([1], "axes: got list"), ({"2nd": [1]}, "axes: got the name '2nd'"), ({"_a": [1]}, "axes: got the name '_a'"),
     ({"a": []}, r"axes\['a'\]: got no options"), ({"a": "xy"}, r"axes\['a'\]: got str 'xy'"), ({"a": [None]}, r"axes\['a'\]: got the option"),
     ({"a": [1, 1]}, r"axes\['a'\]: got an option twice"), ({"a": Axis([1], control="knob")}, r"axes\['a'\].control: got 'knob'"),
+    ({"a": [1, 1.0]}, r"axes\['a'\]: got an option twice"), ({"a": [float("inf")]}, r"axes\['a'\]: got the option inf"),
+    ({"a": Axis([1], by="b")}, r"axes\['a'\].by: got 'b' with one list"), ({"a": Axis({"x": [1]}, by=3)}, r"axes\['a'\].by: got int 3"),
+    ({"a": Axis([1], label=3)}, r"axes\['a'\].label: got int 3"), ({"a": Axis([1], labels=["b"])}, r"axes\['a'\].labels: got list"),
+    ({"a": Axis([1], cell=(0,))}, r"axes\['a'\].cell: got \(0,\)"),
     ({"a": ["x"], "b": {"y": [1]}}, r"axes\['b'\]: no axis before it has the options \['y'\]"),
     ({"a": ["x"], "b": ["x"], "c": {"x": [1]}}, r"axes\['c'\]: 'a' and 'b' have the options"),
     ({"a": ["x", "y"], "b": Axis({"x": [1]}, by="a")}, r"axes\['b'\]: expected options for every option of 'a'"),
@@ -159,7 +163,9 @@ WRONG: list[tuple[str, Any]] = [
     ("series", lambda: panels.Bars(labels=["a"], series={"s": [float("nan")]})), ("labels", lambda: panels.Bars(labels=[1], series={"s": [1]})),
     ("highlight", lambda: panels.Bars(labels=["a"], series={"s": [1]}, highlight=1)),
     ("picks", lambda: panels.Bars(labels=["a"], series={"s": [1]}, picks=[{}, {}])),
-    ("x", lambda: panels.Curve(x=[], series={"s": []})), ("series", lambda: panels.Curve(x=[1], series={"s": [1, 2]})),
+    ("x", lambda: panels.Curve(x=[], series={"s": []})), ("x", lambda: panels.Curve(x=3, series={"s": []})),
+    ("picks", lambda: panels.Bars(labels=["a"], series={"s": [1]}, picks=[3])), ("picks", lambda: panels.Bars(labels=["a"], series={"s": [1]}, picks=3)),
+    ("picks", lambda: panels.Matrix(values=torch.ones(1, 1), rows=["a"], columns=["b"], picks=[[3]])), ("series", lambda: panels.Curve(x=[1], series={"s": [1, 2]})),
     ("values", lambda: panels.Matrix(values=torch.ones(2, 3), rows=["a"], columns=["b"])),
     ("picks", lambda: panels.Matrix(values=torch.ones(1, 2), rows=["a"], columns=["b", "c"], picks=[[None]])),
     ("rows", lambda: panels.Numbers(rows=[("a",)])), ("rows", lambda: panels.Numbers(rows=[("a", 3)])), ("text", lambda: panels.Text(text=None)),
@@ -293,6 +299,59 @@ def test_panels_may_only_name_axes_that_exist() -> None:
         assert "got the unknown axis" in answer(explorer, 0)["panels"][0]["text"]
 
 
+def test_panels_take_numbers_of_numpy_and_torch_and_send_plain_ones() -> None:
+    pick = {"n": np.int64(1)}
+    cases = [
+        panels.Curve(x=np.arange(3.0, dtype=np.float32), series={"s": torch.arange(3)}, highlight=np.int64(1)),
+        panels.Curve(x=torch.arange(2.0), series={"s": np.ones(2)}),
+        panels.Bars(labels=["a"], series={"s": np.ones(1)}, picks=[pick], highlight=np.int32(0)),
+        panels.Pictures(pictures=[panels.signed(torch.ones(2, 3), alt="x", pick=pick)], size=np.int64(50)),
+        panels.Matrix(values=torch.ones(1, 1), rows=["a"], columns=["b"], picks=[[pick]]),
+    ]
+    for panel in cases:
+        explorer = Explorer({"n": [0, 1]}, lambda panel=panel: panel)
+        (shown,) = answer(explorer, 0)["panels"]
+        assert shown["kind"] != "error" and sheets.pack([shown])
+
+
+def test_a_click_may_only_set_what_an_axis_has() -> None:
+    explorer = Explorer(LAYERS, lambda: panels.Bars(labels=["a"], series={"s": [1]}, picks=[{"filter": 99}]))
+    assert "pick: got int 99 for 'filter', which is none of its 4 options" in answer(explorer, 0)["panels"][0]["text"]
+
+
+def test_an_interrupted_answer_is_asked_for_again() -> None:
+    interrupted = [False]
+
+    def patient(image: str) -> panels.Panel:
+        if image == "y" and not interrupted[0]:
+            interrupted[0] = True
+            raise KeyboardInterrupt
+        return number(image)
+
+    explorer = Explorer(LAYERS, patient)
+    with pytest.raises(KeyboardInterrupt):
+        explorer.image = "y"
+    explorer.pick(image="y")
+    assert answer(explorer, 0)["pick"] == {"image": "y"} and answer(explorer, 0)["panels"][0]["rows"][0][1] == "y"
+
+
+def test_an_observer_that_raises_does_not_leave_an_old_answer() -> None:
+    explorer = Explorer(LAYERS, [picture])
+
+    def fail(change: Any) -> None:
+        raise RuntimeError("the user's own")
+
+    explorer.observe(fail, "layer")
+    with pytest.raises(RuntimeError, match="the user's own"):
+        explorer.pick(layer="b", filter=5)
+    assert answer(explorer, 0)["pick"] == {axis: explorer.picked[axis] for axis in ("layer", "filter")}
+
+
+def test_a_limit_may_be_any_iterable(folder: Path) -> None:
+    _, page = page_of(Explorer(LAYERS, [picture], bake={"filter": (k for k in (2, 1))}))
+    assert page["axes"][1]["options"] == [[["a"], [1, 2]], [["b"], [2]]]
+
+
 @pytest.mark.bad_input
 def test_wrong_picks_are_named() -> None:
     explorer = Explorer(LAYERS, [picture, number])
@@ -316,6 +375,9 @@ def test_wrong_picks_are_named() -> None:
     ("arguments", "message"),
     [
         (({"layout": [1]}, number), "axes: got the name 'layout'"),
+        ((LAYERS, number, {"strat": {"filter": 1}}), "strat: an unknown argument"),
+        ((LAYERS, number, {"name": "A b"}), "name: got 'A b'"),
+        ((LAYERS, number, {"name": 3}), "name: got 3"),
         ((LAYERS, []), "render: got an empty list"),
         ((LAYERS, 3), "render: got int 3"),
         ((LAYERS, lambda kernel: None), "render: '<lambda>': got the unknown axis 'kernel'"),

@@ -86,7 +86,7 @@ def test_every_pick_shows_the_decoded_filter_and_both_answers(model: nn.Module, 
         assert_shows(shown(explorer, "The image")["pictures"][0], images[image, 0])
         rows = {row[0]: row[1] for row in shown(explorer, "How well")["rows"]}
         expected = compare(model, decoded, x[image : image + 1])
-        assert rows["error of the layer (eq. 3)"] == f"{expected.mean:.4f}"
+        assert rows[f"error (eq. 3), all {len(decoded.kernels)} filters"] == f"{expected.mean:.4f}"
         assert rows[f"correlation, all {len(decoded.kernels)} filters"] == f"{float(expected.correlation):.3f}"
 
 
@@ -149,6 +149,31 @@ def test_retrained_pruned_and_converted_weights_are_noticed(model: nn.Module, im
     assert peak() == 1 and not [panel for panel in everything(explorer) if panel["kind"] == "error"]
     model.load_state_dict({name: 3 * value for name, value in model.state_dict().items()})
     assert peak() == 3
+    model[0].weight.data.neg_()  # the same norm
+    assert values(shown(explorer, "Filter 0")["picture"]).min() == 3  # of before,
+    peak()
+    assert values(shown(explorer, "Filter 0")["picture"]).max() == -3  # and of now
+
+
+def test_another_structure_and_other_images_are_noticed(model: nn.Module, images: torch.Tensor) -> None:
+    images = images.clone()
+    explorer = decoding_explorer(model, images)
+    explorer.pick(layer="3", filter=1, image=2)
+    images[2] = 1 - images[2]
+    explorer.threshold = 0.5  # no function takes it, and yet all of them look again
+    assert_shows(shown(explorer, "The image")["pictures"][0], images[2, 0])
+    assert_shows(shown(explorer, "The network's map")["pictures"][0], network.stop_at(model, "3")(images)[2, 1])
+    model[2] = nn.AvgPool2d(2)
+    explorer.threshold = 0.0
+    assert_shows(shown(explorer, "Filter 1 of 3")["picture"], decode(model, "3", [1]).images[0, 0])
+
+
+def test_a_layer_too_large_to_be_kept_is_not_summed_up(model: nn.Module, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert any(panel["title"] == "Agreement by depth" for panel in everything(decoding_explorer(model, images)))
+    monkeypatch.setattr(room, "BANK", 10)
+    assert not any(panel["title"] == "Agreement by depth" for panel in everything(decoding_explorer(model, images)))
+    monkeypatch.setattr(room, "TREE", 10)
+    assert "contributions" in shown(decoding_explorer(Network(model, layers=["3"])), "Made of")["text"]
 
 
 def test_the_network_is_left_as_it_was(model: nn.Module, images: torch.Tensor) -> None:
@@ -176,7 +201,7 @@ def test_large_layers_are_decoded_filter_by_filter(model: nn.Module, images: tor
     explorer = decoding_explorer(model, images)
     explorer.pick(layer="3", filter=2)
     assert_shows(shown(explorer, "Filter 2 of 3")["picture"], decode(model, "3", [2]).images[0, 0])
-    assert "correlation, all 1 filters" in {row[0] for row in shown(explorer, "How well")["rows"]}
+    assert "correlation, this filter alone" in {row[0] for row in shown(explorer, "How well")["rows"]}
 
 
 def test_what_is_remembered_stays_within_its_bytes(model: nn.Module, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,6 +281,18 @@ def test_live_controls_change_how_it_is_computed(model: nn.Module, images: torch
         (lambda m, x: Network(m, kernels=0), "kernels: got 0"),
         (lambda m, x: Network("lenet"), "model: got str"),
         (lambda m, x: decoding_explorer(m).set_up(gain="one"), "settings: got 'gain'"),
+        (lambda m, x: decoding_explorer(m).set_up(scale="foo"), "scale: got 'foo'"),
+        (lambda m, x: decoding_explorer(m).set_up(normalize="foo"), "normalize: got 'foo'"),
+        (lambda m, x: decoding_explorer(m).set_up(parts=0), "parts: got 0"),
+        (lambda m, x: Network(m, normalization=(0.1, 0.3)), "normalization: got tuple"),
+        (lambda m, x: Network(m, options={"input_sze": 3}), "options: got 'input_sze'.*did you mean 'input_size'"),
+        (lambda m, x: Network(m, options={"unpool": "nearest"}), "options: got 'unpool'"),
+        (lambda m, x: Network(m, options=[1]), "options: got list"),
+        (lambda m, x: Network(m, x[:2], titles=["one", "one"]), "titles: got one of"),
+        (lambda m, x: Network(m, x[:2], titles=[1, 2]), "titles: got int 1, expected text"),
+        (lambda m, x: Network(m, layers="0"), "layers: got '0', expected a list"),
+        (lambda m, x: Network(m, layers={"0": 1}), "layers: got int 1, expected text"),
+        (lambda m, x: Network(m, x, gallery=torch.rand(2, 3, 14, 15)), "gallery: got a float32 tensor"),
     ],
 )
 def test_wrong_arguments_are_named(make: Any, message: str, model: nn.Module, images: torch.Tensor) -> None:

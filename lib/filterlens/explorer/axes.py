@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +50,7 @@ class Axes:
             if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
                 raise ValueError(f"axes: got the name {name!r}, expected a Python name that does not begin with '_'")
             axis = given if isinstance(given, Axis) else Axis(given)
-            checks.choice(f"axes[{name!r}].control", axis.control, CONTROLS)
+            _check_words(f"axes[{name!r}]", axis)
             self._add(name, axis)
 
     def _add(self, name: str, axis: Axis) -> None:
@@ -61,6 +62,10 @@ class Axes:
             if set(lists) != wanted:
                 lost = sorted(map(str, wanted - set(lists))) or sorted(map(str, set(lists) - wanted))
                 raise ValueError(f"axes[{name!r}]: expected options for every option of {_said(by)} and no other; look at {lost[:3]}")
+        elif axis.by:
+            raise ValueError(
+                f"axes[{name!r}].by: got {axis.by!r} with one list of options, expected a dict with one for each of its options"
+            )
         else:
             by, lists = (), {(): _listed(f"axes[{name!r}]", axis.options)}
         self.axes[name], self.by[name], self._lists[name] = axis, by, lists
@@ -150,9 +155,9 @@ class Axes:
 
     def restricted(self, kept: Mapping[str, Iterable[Option]]) -> Axes:
         """The same axes with only these options (in their own order); an axis that is left with none for a layer keeps its first."""
+        kept = {self.known(name, "bake"): _listed(f"bake[{name!r}]", options) for name, options in kept.items()}
         for name, options in kept.items():
-            self.known(name, "bake")
-            unknown = [option for option in _listed(f"bake[{name!r}]", options) if not among(option, self.every(name))]
+            unknown = [option for option in options if not among(option, self.every(name))]
             if unknown:
                 raise ValueError(f"bake[{name!r}]: got {unknown[:3]}, expected some of {_some(self.every(name))}")
         out = Axes.__new__(Axes)
@@ -162,7 +167,7 @@ class Axes:
             if name not in kept:
                 chosen = {key: list(options) for key, options in lists.items()}
             else:
-                chosen = {key: [o for o in options if among(o, list(kept[name]))] or options[:1] for key, options in lists.items()}
+                chosen = {key: [o for o in options if among(o, kept[name])] or options[:1] for key, options in lists.items()}
             reached = {tuple(pick[owner] for owner in out.by[name]) for pick in out.picks(out.by[name])} if out.by[name] else {()}
             out._lists[name] = {key: options for key, options in chosen.items() if key in reached}
         return out
@@ -185,6 +190,19 @@ def among(value: object, options: Sequence[Option]) -> bool:
     return any(option == value and isinstance(option, bool) == isinstance(value, bool) for option in options)
 
 
+def _check_words(name: str, axis: Axis) -> None:
+    checks.choice(f"{name}.control", axis.control, CONTROLS)
+    if not isinstance(axis.label, str):
+        raise TypeError(f"{name}.label: got {checks.describe(axis.label)}, expected text")
+    if not isinstance(axis.labels, Mapping) or not all(isinstance(text, str) for text in axis.labels.values()):
+        raise TypeError(f"{name}.labels: got {checks.describe(axis.labels)}, expected a dict from options to text")
+    if not isinstance(axis.by, str) and not (isinstance(axis.by, tuple) and all(isinstance(owner, str) for owner in axis.by)):
+        raise TypeError(f"{name}.by: got {checks.describe(axis.by)}, expected the name of an axis, or several in a tuple")
+    cell = axis.cell
+    if cell is not None and not (isinstance(cell, tuple) and len(cell) == 2 and all(isinstance(at, int) and at >= 0 for at in cell)):
+        raise ValueError(f"{name}.cell: got {cell!r}, expected (row, column)")
+
+
 def _listed(name: str, values: object) -> list[Option]:
     if hasattr(values, "tolist"):
         values = values.tolist()
@@ -196,7 +214,9 @@ def _listed(name: str, values: object) -> list[Option]:
     for value in listed:
         if not isinstance(value, str | int | float | bool):
             raise TypeError(f"{name}: got the option {checks.describe(value)}, expected text or numbers")
-    if len(set(map(repr, listed))) < len(listed):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name}: got the option {value}, expected finite numbers")
+    if len({(isinstance(value, bool), value) for value in listed}) < len(listed):  # 1 and 1.0 are one number in the page
         raise ValueError(f"{name}: got an option twice, expected each once")
     return listed
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,9 @@ from filterlens.lenses.decoding.compare import one_unit
 from filterlens.linear import MODES
 
 KEPT = 2**29  # bytes of results that are remembered for one network, the latest used ones
+OPTIONS = ("input_size", "gain", "max_bytes")  # of `decode`; unpooling and scaling are picked in the explorer
 BANK = 2**28  # bytes up to which all filters of a layer are decoded at once and kept
+TREE = 2**25  # bytes that the pictures of all channels below may take for a tree: some seconds of work
 DEEPEST = 8  # layers up to which all of them are decoded for one pick: trees of two levels, agreement by depth
 
 
@@ -51,18 +53,33 @@ class Network:
         known = network.conv_layers(self.model)
         if not known:
             raise ValueError(f"model: {type(self.model).__name__} has no 2-D convolution, expected a CNN")
+        if isinstance(self.layers, str):
+            raise TypeError(f"layers: got {self.layers!r}, expected a list of names")
         for layer in self.layers or ():
             checks.choice("layers", layer, known)
+        if isinstance(self.layers, Mapping):
+            _check_texts("layers", self.layers.values())
+        channels: dict[str, int] = {}
         for name in ("images", "gallery"):
             if getattr(self, name) is not None:
-                images = checks.tensor(name, getattr(self, name), "n c h w")
+                images = checks.tensor(name, getattr(self, name), "n c h w", sizes=channels)
+                channels = {"c": images.shape[1]}
                 if images.min() < 0 or images.max() > 1:
                     raise ValueError(f"{name}: got values in [{images.min():.3g}, {images.max():.3g}], expected images in [0, 1]; "
                                      "`normalization` turns them into the network's input")  # fmt: skip
+        _check_texts("titles", self.titles)
         if self.titles and len(self.titles) != len(self.images if self.images is not None else ()):
             raise ValueError(f"titles: got {len(self.titles)}, expected one for each image")
+        if len(set(self.titles)) < len(self.titles):
+            raise ValueError(f"titles: got one of {list(self.titles)[:8]} twice, expected different ones")
         if self.kernels is not None:
             checks.integer("kernels", self.kernels, 1)
+        if self.normalization is not None and not callable(getattr(self.normalization, "apply", None)):
+            raise TypeError(f"normalization: got {checks.describe(self.normalization)}, expected None or an object with apply(images)")
+        if not isinstance(self.options, Mapping):
+            raise TypeError(f"options: got {checks.describe(self.options)}, expected a dict of arguments of `decode`")
+        for option in self.options:
+            checks.choice("options", option, OPTIONS)
 
     def named_layers(self) -> dict[str, str]:
         """The layers to pick from and what they are called."""
@@ -73,6 +90,10 @@ class Network:
         """Indices of the filters to pick from."""
         count = self.model.get_submodule(layer).weight.shape[0]
         return list(range(count if self.kernels is None else min(count, self.kernels)))
+
+    def names_of_images(self) -> list[str] | list[int]:
+        """What its images are called: their titles, or their numbers."""
+        return ["none"] if self.images is None else list(self.titles) or list(range(len(self.images)))
 
     def unpools(self) -> list[str]:
         """The ways to undo a max-pool, if there is one to undo."""
@@ -86,16 +107,20 @@ class Decodings:
         self.subject, self._of = subject, None
         self._kept: dict[tuple, tuple[Any, int]] = {}  # with their bytes
         self._size = 0
-        self.trusted = False  # nobody can change the weights while states are baked
         self.settings = {"scale": "none", "normalize": "tensor", "parts": 5}
 
-    def fresh(self) -> Decodings:
-        """Itself, with everything forgotten that was computed with other weights."""
-        if not self.trusted or self._of is None:
-            weights = _fingerprint(self.subject.model)
-            if weights != self._of:  # retrained, moved or pruned since
-                self._kept, self._size, self._of = {}, 0, weights
-        return self
+    def refresh(self) -> bool:
+        """Forget everything that was computed with other weights, another structure or other images; whether there was any."""
+        known = _fingerprint(self.subject)
+        changed = known != self._of
+        if changed:
+            self.forget()
+            self._of = known
+        return changed
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self._kept, self._size, self._of = {}, 0, None
 
     def _remember(self, *key: Any, make: Any) -> Any:
         if key in self._kept:
@@ -128,9 +153,14 @@ class Decodings:
         decoded = self.decoded(layer, kernel, unpool)
         return decoded.images[decoded.kernels.index(kernel)]
 
-    def tree(self, layer: str, kernel: int) -> Contribution:
-        """What the picture is made of, by nearest unpooling, with which shares are exact."""
+    def tree(self, layer: str, kernel: int) -> Contribution | None:
+        """What the picture is made of, by nearest unpooling, with which shares are exact; None where that would take long.
+
+        It needs the picture of every channel below, none larger than this one.
+        """
         top, decoded = self.settings["parts"], self.decoded(layer, kernel, "nearest")
+        if max(decoded.trace.widths.values()) * decoded.images[0].nbytes > TREE:
+            return None
         depth = 2 if len(self.subject.named_layers()) <= DEEPEST else 1
         return self._remember(
             "tree", layer, kernel, top, self.settings["scale"], make=lambda: contributions(decoded, kernel, top=top, depth=depth)
@@ -195,10 +225,16 @@ class Decodings:
         return found.tolist(), values.tolist()
 
 
+def _check_texts(name: str, values: Iterable[object]) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{name}: got {checks.describe(value)}, expected text")
+
+
 def _bytes(value: Any) -> int:
     """Of all tensors in a result."""
     if isinstance(value, Tensor):
-        return value.nbytes
+        return value.untyped_storage().nbytes()  # a view keeps all of what it is a view of
     if isinstance(value, DecodedFilters):
         return _bytes([value.images, *(step.images for step in value.steps)])
     if isinstance(value, Contribution):
@@ -208,9 +244,16 @@ def _bytes(value: Any) -> int:
     return sum(map(_bytes, value)) if isinstance(value, list | tuple) else 0
 
 
-def _fingerprint(model: nn.Module) -> tuple:
-    """Changes with every step of training, with pruning, and with a move; cheap beside a forward pass."""
-    tensors = [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+def _fingerprint(subject: Network) -> tuple:
+    """Changes with training, pruning, moving or rebuilding the network, and with other images; cheap beside a forward pass."""
+    tensors = [tensor.detach() for tensor in (*subject.model.parameters(), *subject.model.buffers())]
     floating = [tensor for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
-    norms = torch.stack([norm.cpu().double() for norm in torch._foreach_norm(floating)]).tolist() if floating else []
-    return tuple((tensor.data_ptr(), tensor._version, tensor.device, tensor.dtype) for tensor in tensors), tuple(norms)
+    # Two sums per tensor: through `.data` one can change without a trace in `_version`, and a norm does not see signs.
+    sums = [*torch._foreach_norm(floating), *(tensor.sum() for tensor in floating)]
+    numbers = torch.stack([one.cpu().double() for one in sums]).tolist() if sums else []
+    shown = [tensor for tensor in (subject.images, subject.gallery) if tensor is not None]
+    seen = [
+        (tensor.data_ptr(), None if tensor.is_inference() else tensor._version, tensor.device, tensor.dtype)
+        for tensor in (*tensors, *shown)
+    ]
+    return str(subject.model), tuple(seen), tuple(numbers)

@@ -22,6 +22,7 @@ from filterlens.lenses.decoding import (
     reconstruction_error,
 )
 from filterlens.lenses.decoding.compare import NORMALIZATIONS
+from filterlens.linear.steps import SCALES
 
 FINER = 3  # parts of a part that a tree shows
 THRESHOLDS = tuple(round(i / 20, 2) for i in range(20))
@@ -31,19 +32,29 @@ class DecodingExplorer(Explorer):
     """The explorer of ``decoding_explorer``; ``controls`` are ipywidgets that change how it computes, for Jupyter."""
 
     def __init__(self, decodings: Mapping[str, Decodings], *arguments: Any, **options: Any) -> None:
-        for one in decodings.values():
-            one.fresh().trusted = True
-        super().__init__(*arguments, **options)
-        for one in decodings.values():
-            one.trusted = False
         self._decodings = decodings
+        for one in decodings.values():
+            one.refresh()
+        super().__init__(*arguments, **options)
+
+    def recompute(self) -> None:
+        """Compute every panel again, from the network as it is now."""
+        for one in self._decodings.values():
+            one.forget()
+        super().recompute()
+
+    def _answer_all(self, **how: Any) -> None:
+        # A list, so that every network is looked at.
+        if any([one.refresh() for one in self._decodings.values()]):
+            self._asked = [None] * len(self._calls)
+        super()._answer_all(**how)
 
     @property
     def controls(self) -> ipywidgets.VBox:
         """Controls for what the page does not offer: how unpooling scales, how eq. 3 normalises, how many parts a tree has."""
         settings = next(iter(self._decodings.values())).settings
         made = {
-            "scale": ipywidgets.Dropdown(options=["none", "sum"], value=settings["scale"], description="scale"),
+            "scale": ipywidgets.Dropdown(options=list(SCALES), value=settings["scale"], description="scale"),
             "normalize": ipywidgets.Dropdown(options=list(NORMALIZATIONS), value=settings["normalize"], description="eq. 3 in"),
             "parts": ipywidgets.IntSlider(min=1, max=12, value=settings["parts"], description="parts", continuous_update=False),
         }
@@ -59,9 +70,13 @@ class DecodingExplorer(Explorer):
         """Change ``scale``, ``normalize`` or ``parts`` and compute the panels again."""
         for name, value in settings.items():
             checks.choice("settings", name, ("scale", "normalize", "parts"))
-            for decodings in self._decodings.values():
-                decodings.settings[name] = value
-        self.recompute()
+            if name == "parts":
+                checks.integer(name, value, 1, 32)
+            else:
+                checks.choice(name, value, SCALES if name == "scale" else NORMALIZATIONS)
+        for decodings in self._decodings.values():
+            decodings.settings.update(settings)
+        super().recompute()
 
 
 def decoding_explorer(
@@ -91,7 +106,8 @@ def decoding_explorer(
 def _axes(networks: Mapping[str, Network]) -> dict[str, Any]:
     several, (first, only) = len(networks) > 1, next(iter(networks.items()))
     layers = {name: one.named_layers() for name, one in networks.items()}
-    called = {layer: title for one in layers.values() for layer, title in one.items()}
+    titles = {layer: {one[layer] for one in layers.values() if layer in one} for one in layers.values() for layer in one}
+    called = {layer: "".join(given) for layer, given in titles.items() if len(given) == 1}  # the same in all networks, or its own name
     axes: dict[str, Any] = {"network": list(networks)} if several else {}
     axes["layer"] = Axis({name: list(one) for name, one in layers.items()}, by="network", labels=called) if several else Axis(
         list(layers[first]), labels=called)  # fmt: skip
@@ -100,16 +116,8 @@ def _axes(networks: Mapping[str, Network]) -> dict[str, Any]:
     axes["filter"] = Axis(counts, by=owners)
     axes["unpool"] = Axis({name: one.unpools() for name, one in networks.items()}, by="network") if several else only.unpools()
     if any(one.images is not None for one in networks.values()):
-        options = {name: list(range(len(one.images))) if one.images is not None else [0] for name, one in networks.items()}
-        titles = {i: f"{i}" for one in options.values() for i in one}
-        if not several and only.titles:
-            titles = dict(enumerate(only.titles))
-        elif several and all(
-            one.titles for one in networks.values() if one.images is not None
-        ):  # an image is named, so that names can differ by network
-            options = {name: list(one.titles) for name, one in networks.items()}
-            titles = {}
-        axes["image"] = Axis(options, by="network", labels=titles) if several else Axis(options[first], labels=titles)
+        images = {name: one.names_of_images() for name, one in networks.items()}
+        axes["image"] = Axis(images, by="network") if several else images[first]
     axes["threshold"] = Axis(THRESHOLDS, control="slider")
     return axes
 
@@ -123,15 +131,15 @@ def _renderers(subjects: Mapping[str, Decodings]) -> list[Any]:
     def number(network: str, image: str | int) -> int | None:
         """Which image of a network an option of the axis is; None if it has none."""
         subject = subjects[network].subject
-        return None if subject.images is None else image if isinstance(image, int) else list(subject.titles).index(image)
+        return None if subject.images is None else subject.names_of_images().index(image)
 
     def decoded_filter(layer: str, filter: int, unpool: str, network: str = only) -> list[panels.Panel]:
-        decodings = subjects[network].fresh()
+        decodings = subjects[network]
         return [_drawn(decodings, layer, filter, unpool), _steps(decodings.decoded(layer, filter, unpool), filter)]
 
     def made_of(layer: str, filter: int, network: str = only) -> panels.Panel | None:
         chosen = {"network": network} if several else {}
-        return _tree(subjects[network].fresh(), layer, filter, chosen)
+        return _tree(subjects[network], layer, filter, chosen)
 
     def image_seen(image: str | int, network: str = only) -> panels.Panel | None:
         at = number(network, image)
@@ -139,25 +147,25 @@ def _renderers(subjects: Mapping[str, Decodings]) -> list[Any]:
 
     def network_map(layer: str, filter: int, image: str | int, network: str = only) -> panels.Panel | None:
         at = number(network, image)
-        return None if at is None else _map("The network's map", "before any activation", subjects[network].fresh().maps(layer, at)[filter])
+        return None if at is None else _map("The network's map", "before any activation", subjects[network].maps(layer, at)[filter])
 
     def decoded_map(layer: str, filter: int, unpool: str, image: str | int, network: str = only) -> list[panels.Panel]:
         at = number(network, image)
-        return [] if at is None else _answer(subjects[network].fresh(), layer, filter, unpool, at)
+        return [] if at is None else _answer(subjects[network], layer, filter, unpool, at)
 
     def every_filter(layer: str, unpool: str, image: str | int, network: str = only) -> panels.Panel | None:
         at = number(network, image)
-        return None if at is None else _bars(subjects[network].fresh(), layer, unpool, at)
+        return None if at is None else _bars(subjects[network], layer, unpool, at)
 
     def by_depth(unpool: str, image: str | int, network: str = only) -> panels.Panel | None:
         at = number(network, image)
-        return None if at is None else _depth(subjects[network].fresh(), unpool, at)
+        return None if at is None else _depth(subjects[network], unpool, at)
 
     def best_for_unit(layer: str, filter: int, network: str = only) -> panels.Panel | None:
-        return _best(subjects[network].fresh(), layer, filter, None)
+        return _best(subjects[network], layer, filter, None)
 
     def best_for_picture(layer: str, filter: int, unpool: str, network: str = only) -> panels.Panel | None:
-        return _best(subjects[network].fresh(), layer, filter, unpool)
+        return _best(subjects[network], layer, filter, unpool)
 
     answered = [image_seen, network_map, decoded_map, every_filter, by_depth] if with_images else []
     return [decoded_filter, *answered, *([best_for_unit, best_for_picture] if with_gallery else []), made_of]
@@ -224,6 +232,8 @@ def _answer(decodings: Decodings, layer: str, kernel: int, unpool: str, image: i
     own = float(metrics.pearson_per_image(maps[row][None], responses[row][None])[0]) if many else float("nan")
     layerwide = float(metrics.pearson_per_image(maps[None], responses[None])[0]) if maps.numel() > 1 else float("nan")
     mapped = how == "map" and not many
+    whole = len(kernels) == len(decodings.subject.filters(layer))
+    count = f"all {len(kernels)} filters" if whole else "this filter alone"  # too large to be kept: see BANK
     error = float("nan") if mapped else float(reconstruction_error(maps[None], responses[None], how)[0])
     rows = [
         ("strongest answer, network", f"{float(maps[row].max()):.3g}"),
@@ -233,8 +243,8 @@ def _answer(decodings: Decodings, layer: str, kernel: int, unpool: str, image: i
             "its correlation with the image; without biases, and larger by what unpooling copies",
         ),
         ("correlation of the two maps", _number(own), "" if many else "a single unit has none"),
-        (f"correlation, all {len(kernels)} filters", _number(layerwide)),
-        ("error of the layer (eq. 3)", _number(error, 4), f"mean squared difference, contrast normalized: {how}"),
+        (f"correlation, {count}", _number(layerwide)),
+        (f"error (eq. 3), {count}", _number(error, 4), f"mean squared difference, contrast normalized: {how}"),
     ]
     shown = _map("The picture's answer", "the decoded filter correlated with the image", responses[row])
     return [*([shown] if shown else []), panels.Numbers(title="How well does the picture stand in?", rows=rows)]
@@ -259,8 +269,10 @@ def _depth(decodings: Decodings, unpool: str, image: int) -> panels.Panel | None
     layers = decodings.subject.named_layers()
     if not 1 < len(layers) <= DEEPEST:
         return None
-    pairs = [decodings.beside(layer, decodings.subject.filters(layer)[0], unpool, image)[:2] for layer in layers]
-    agreement = [float(metrics.pearson_per_image(maps[None], responses[None])[0]) for maps, responses in pairs]
+    found = [decodings.beside(layer, decodings.subject.filters(layer)[0], unpool, image) for layer in layers]
+    if any(len(kernels) < len(decodings.subject.filters(layer)) for (_, _, kernels), layer in zip(found, layers, strict=True)):
+        return None  # a layer too large to be decoded as a whole
+    agreement = [float(metrics.pearson_per_image(maps[None], responses[None])[0]) for maps, responses, _ in found]
     text = {"title": "Agreement by depth", "x_label": "layer, from the image upwards", "y_label": "correlation with the network"}
     return panels.Curve(**text, note=", ".join(layers), x=list(range(1, len(layers) + 1)), series={"all filters of the layer": agreement})
 
@@ -282,6 +294,9 @@ def _best(decodings: Decodings, layer: str, kernel: int, unpool: str | None) -> 
 
 def _tree(decodings: Decodings, layer: str, kernel: int, chosen: Mapping[str, str]) -> panels.Panel | None:
     root = decodings.tree(layer, kernel)
+    if root is None:
+        text = f"Taking filters of {layer} apart needs a picture of every channel below, too many to be drawn at a pick."
+        return panels.Text(title="Made of", text=f"{text} filterlens.lenses.decoding.contributions does it, if you have time.")
     if not root.parts:
         return panels.Text(
             title="Made of", text=f"Filters of {layer} lie on the image itself: they are made of pixels, not of other filters."

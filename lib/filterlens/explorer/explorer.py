@@ -12,6 +12,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import anywidget
 import ipywidgets
@@ -19,7 +20,7 @@ import traitlets
 
 from filterlens import checks
 from filterlens.explorer import panels, script, sheets
-from filterlens.explorer.axes import Axes, Option
+from filterlens.explorer.axes import Axes, Option, among
 
 
 class _Choice(traitlets.TraitType):
@@ -100,6 +101,11 @@ class Explorer(anywidget.AnyWidget):
         if not (start is None or isinstance(start, Mapping)):
             raise TypeError(f"start: got {checks.describe(start)}, expected a dict of axes and values")
         first = space.check(start or {})
+        if name is not None:
+            sheets.check_name(name)
+        for option in options:
+            if not self.has_trait(option):
+                raise TypeError(f"{option}: an unknown argument; expected axes, render, start, bake, title, name or a trait of widgets")
         baked_space = space.restricted(bake) if isinstance(bake, Mapping) else space
         described = [{"axes": list(renderer.axes)} for renderer in renderers]
         super().__init__(title=title or "Explorer", _axes=space.encode(), _renderers=described, **options)
@@ -143,11 +149,12 @@ class Explorer(anywidget.AnyWidget):
         """All axes first, then one answer: between two axes of one pick there may be no such state."""
         self._settling = True
         try:
-            for axis, value in pick.items():
-                self.set_trait(axis, value)
+            with self.hold_sync():  # the front end hears of the whole pick at once
+                for axis, value in pick.items():
+                    self.set_trait(axis, value)
         finally:
             self._settling = False
-        self._answer_all()
+            self._answer_all()
 
     def _changed(self, _change: object) -> None:
         if not self._settling:
@@ -158,8 +165,9 @@ class Explorer(anywidget.AnyWidget):
         for number, renderer in enumerate(self._calls):
             asked = {axis: pick[axis] for axis in renderer.axes}
             if asked != self._asked[number]:
-                self._asked[number] = asked
+                self._asked[number] = None  # an interrupted answer is none
                 self.set_trait(f"_answer_{number}", {"pick": asked, "panels": self._answered(renderer, pick, quiet)})
+                self._asked[number] = asked
 
     def _answered(self, renderer: _Renderer, pick: Mapping[str, Option], quiet: bool) -> list[dict[str, Any]]:
         try:
@@ -197,11 +205,12 @@ class Explorer(anywidget.AnyWidget):
         if image is not None:
             png = base64.b64encode(panels.png(image)).decode()
             shown = f'<img class="fl-fallback" src="data:image/png;base64,{png}" alt="{html.escape(image.alt)}">'
-        data = json.dumps(state, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/").replace("<!--", "<\\u0021--")
-        return (
-            f'<div data-filterlens-explorer data-sheets="{html.escape(folder)}/">{shown}'
-            f'<script type="application/json">{data}</script></div>'
+        data = (
+            json.dumps(state, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+            .replace("</", "<\\/")
+            .replace("<!--", "<\\u0021--")
         )
+        return f'<div data-filterlens-explorer data-sheets="{quote(folder)}/">{shown}<script type="application/json">{data}</script></div>'
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         bundle = super()._repr_mimebundle_(**options)
@@ -248,5 +257,7 @@ def _check_axes_of(panel: panels.Panel, space: Axes) -> None:
     for row in getattr(panel, "picks", None) or ():
         picks += row if isinstance(row, list | tuple) else [row]
     for pick in picks:
-        for axis in pick or ():
-            space.known(axis, "pick")
+        for axis, value in (pick or {}).items():
+            every = space.every(space.known(axis, "pick"))
+            if not among(value, every):
+                raise ValueError(f"pick: got {checks.describe(value)} for {axis!r}, which is none of its {len(every)} options")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class Image:
     def encode(self) -> dict[str, Any]:
         return {
             "values": encode(self.values), "low": self.low, "high": self.high, "alt": self.alt, "label": self.label,
-            "pick": None if self.pick is None else dict(self.pick), "frame": self.frame,
+            "pick": plain(self.pick), "frame": self.frame,
         }  # fmt: skip
 
     def colours(self) -> np.ndarray:
@@ -107,6 +108,13 @@ def photo(values: Tensor, *, alt: str, label: str = "", pick: Pick | None = None
     """An image in [0, 1], (h, w), (1, h, w) or (3, h, w), as it is."""
     plane = _plane(values)
     return Image(np.rint(np.clip(plane, 0, 1) * 255).astype(np.uint8), 0.0, 1.0, alt, label, pick, frame)
+
+
+def plain(pick: Pick | None) -> dict[str, Any] | None:
+    """A pick whose whole numbers are Python's own: those of NumPy could not be sent."""
+    if pick is None:
+        return None
+    return {axis: int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value for axis, value in pick.items()}
 
 
 def _plane(values: object) -> np.ndarray:

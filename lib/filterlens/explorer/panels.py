@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +20,7 @@ from filterlens.explorer.images import (
     encode,
     gray,
     photo,
+    plain,
     png,
     signed,
     words,
@@ -100,8 +102,8 @@ class Bars(Panel):
         _series(self.series, len(self.labels))
         if self.highlight is not None:
             checks.integer("highlight", self.highlight, 0, len(self.labels) - 1)
-        if self.picks is not None and len(self.picks) != len(self.labels):
-            raise ValueError(f"picks: got {len(self.picks)}, expected one for each of the {len(self.labels)} labels")
+        if self.picks is not None:
+            _picks("picks", self.picks, len(self.labels))
 
     def encode(self) -> dict[str, Any]:
         return {**super().encode(), "series": _lines(self.series)}
@@ -118,7 +120,9 @@ class Curve(Panel):
     highlight: int | None = None
 
     def check(self) -> None:
-        places = [checks.real(f"x[{i}]", value) for i, value in enumerate(self.x)]
+        if isinstance(self.x, str) or not hasattr(self.x, "__len__"):
+            raise TypeError(f"x: got {checks.describe(self.x)}, expected a list of numbers")
+        places = [checks.real(f"x[{i}]", value) for i, value in enumerate(_plain(self.x))]
         if not places:
             raise ValueError("x: got none, expected at least one place")
         _series(self.series, len(places))
@@ -128,7 +132,7 @@ class Curve(Panel):
             checks.integer("highlight", self.highlight, 0, len(places) - 1)
 
     def encode(self) -> dict[str, Any]:
-        return {**super().encode(), "series": _lines(self.series)}
+        return {**super().encode(), "x": [float(value) for value in _plain(self.x)], "series": _lines(self.series)}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,8 +149,11 @@ class Matrix(Panel):
         _several("rows", self.rows, str)
         _several("columns", self.columns, str)
         checks.tensor("values", self.values, "r c", sizes={"r": len(self.rows), "c": len(self.columns)})
-        if self.picks is not None and [len(row) for row in self.picks] != [len(self.columns)] * len(self.rows):
-            raise ValueError(f"picks: expected {len(self.rows)} rows of {len(self.columns)}, one for each number")
+        if self.picks is not None:
+            if not isinstance(self.picks, list | tuple) or len(self.picks) != len(self.rows):
+                raise ValueError(f"picks: got {checks.describe(self.picks)}, expected a row for each of the {len(self.rows)} rows")
+            for i, row in enumerate(self.picks):
+                _picks(f"picks[{i}]", row, len(self.columns))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -231,10 +238,10 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, Tensor):
         return encode(value.float())
     if isinstance(value, Mapping):
-        return dict(value)
+        return plain(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_encoded(item) for item in value]
-    return value
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
 def _lines(series: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -252,8 +259,21 @@ def _series(series: object, n: int) -> None:
 
 
 def _numbers(name: str, values: Any) -> list[float]:
-    listed = values.detach().cpu().flatten().tolist() if isinstance(values, Tensor) else list(values)
+    listed = _plain(values.detach().cpu().flatten() if isinstance(values, Tensor) else values)
     return [float(f"{checks.real(f'series[{name!r}][{i}]', value):.6g}") for i, value in enumerate(listed)]
+
+
+def _picks(name: str, picks: object, n: int) -> None:
+    if not isinstance(picks, list | tuple) or len(picks) != n:
+        raise ValueError(f"{name}: got {checks.describe(picks)}, expected {n} dicts of axes and values, or None among them")
+    for i, pick in enumerate(picks):
+        if pick is not None and not isinstance(pick, Mapping):
+            raise TypeError(f"{name}[{i}]: got {checks.describe(pick)}, expected a dict of axes and values, or None")
+
+
+def _plain(numbers: Any) -> list[Any]:
+    """Of a list, an array or a tensor, as Python's own numbers."""
+    return numbers.tolist() if hasattr(numbers, "tolist") else list(numbers)
 
 
 def _is(name: str, value: object, kind: Any) -> None:

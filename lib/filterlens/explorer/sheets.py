@@ -32,6 +32,14 @@ def asked() -> Path | None:
     return Path(os.environ[FOLDER]) if os.environ.get(FOLDER) else None
 
 
+def check_name(name: object) -> None:
+    """Raise TypeError or ValueError for a name that is no good as part of a file's."""
+    if not isinstance(name, str):
+        raise TypeError(f"name: got {name!r}, expected text such as 'first-picture', or None")
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise ValueError(f"name: got {name!r}, expected small letters, digits and hyphens, such as 'first-picture'")
+
+
 def pack(states: Iterable[Any]) -> bytes:
     """Protocol states, whose arrays hold bytes, as one compressed block: length of the JSON, JSON, arrays (equal ones once)."""
     block, places = bytearray(), {}
@@ -47,7 +55,7 @@ def pack(states: Iterable[Any]) -> bytes:
             return {name: placed(item) for name, item in value.items()}
         return [placed(item) for item in value] if isinstance(value, list | tuple) else value
 
-    text = json.dumps({"states": placed(list(states))}, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps({"states": placed(list(states))}, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     return zlib.compress(struct.pack("<I", len(text)) + text + bytes(block), 9)
 
 
@@ -90,8 +98,6 @@ class Sheets:
 
     def keep(self, name: str, html: str) -> None:
         """Store an explorer's HTML under a name, for other pages to show."""
-        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-            raise ValueError(f"name: got {name!r}, expected small letters, digits and hyphens, such as 'first-picture'")
         path = self.folder / f"{name}.html"
         if path.exists():
             raise ValueError(f"name: {name!r} is taken by another explorer of this notebook")

@@ -94,7 +94,7 @@ class _Tree:
             picture = replace(bank, values=bank.values[channel][None])
             parts, rest = self.parts(node, channel, picture, depth) if depth else ((), 1.0)
             offset = (picture.top, picture.left)
-            self.known[key] = Contribution(self.recorded.name(node), channel, 0, 0, 1.0, 1.0, picture.values[0], offset, parts, rest)
+            self.known[key] = Contribution(self.recorded.name(node), channel, 0, 0, 1.0, 1.0, picture.values[0].clone(), offset, parts, rest)
         return self.known[key]
 
     def parts(self, node: int, channel: int, picture: Patch, depth: int) -> tuple[tuple[Contribution, ...], float]:
