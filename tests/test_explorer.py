@@ -468,6 +468,13 @@ def test_baking_can_be_limited_and_starts_where_it_should(folder: Path) -> None:
     explorer.pick(layer="a", filter=1)
 
 
+def test_a_click_may_lead_out_of_what_is_baked(folder: Path) -> None:
+    def bars(layer: str) -> panels.Panel:
+        return panels.Bars(labels=["a", "b"], series={"s": [1, 2]}, picks=[{"filter": 0}, {"filter": 2}])
+
+    Explorer(LAYERS, [picture, bars], bake={"filter": [0]})  # the page makes no buttons of the others
+
+
 def test_without_baking_the_page_shows_the_first_pick(folder: Path) -> None:
     _, page = page_of(Explorer(LAYERS, [picture, number], bake=False))
     assert not list(folder.glob("*.js")) and all("sheets" not in about for about in page["renderers"])

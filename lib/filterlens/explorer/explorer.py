@@ -183,12 +183,12 @@ class Explorer(anywidget.AnyWidget):
             space = space.restricted({axis: [value] for axis, value in pick.items()})
         described = []
         for renderer in self._calls:
-            about: dict[str, Any] = {"axes": list(renderer.axes), "first": sheets.text_of([renderer.answer(pick, space)])}
+            about: dict[str, Any] = {"axes": list(renderer.axes), "first": sheets.text_of([renderer.answer(pick, self._space)])}
             if renderer.computed is not None and every:
                 kind, data = renderer.computed
                 about["computed"] = [kind, sheets.text_of([data])]
             elif every and renderer.axes:
-                states = (renderer.answer(one, space) for one in space.picks(renderer.axes))
+                states = (renderer.answer(one, self._space) for one in space.picks(renderer.axes))
                 whose = f"{renderer.name!r} in {self.title!r}"
                 about["sheets"], about["starts"] = folder.write(states, whose=whose)
             described.append(about)

@@ -84,7 +84,8 @@ def run(
         with _environment(source.stem, profile, sheet, states if bake else None):
             executed = _execute(source, values, on_cell)
         _check_pictures(source.name, executed)
-        (Path(part) / "key").write_text(wanted, encoding="utf-8")
+        sheets_made = sorted(path.name for path in states.glob("*")) if states.exists() else []
+        (Path(part) / "key").write_text("\n".join([wanted, *sheets_made]), encoding="utf-8")
         (Path(part) / source.name).write_text(nbformat.writes(executed), encoding="utf-8")
         if sheet is not None:
             records.enter(records.read(sheet), records.file_of(home, source.stem, profile))
@@ -179,8 +180,11 @@ def is_current(notebook: str | Path, *, profile: str, out: str | Path, home: Pat
 
 
 def _is_finished(target: Path, wanted: str) -> bool:
-    sidecar = target.with_suffix(".key")
-    return target.exists() and sidecar.exists() and sidecar.read_text(encoding="utf-8") == wanted
+    sidecar, baked = target.with_suffix(".key"), target.with_suffix(".sheets")
+    if not (target.exists() and sidecar.exists()):
+        return False
+    found, *states = sidecar.read_text(encoding="utf-8").split("\n")
+    return found == wanted and all((baked / name).exists() for name in states)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ function kernelSource(model) {
   let setting = false;
   const isFor = (i, pick) => renderers[i].axes.every((name) => model.get(`_answer_${i}`).pick?.[name] === pick[name]);
   return {
+    live: true,
     title: model.get("title"),
     axes,
     renderers,
@@ -93,6 +94,7 @@ async function answered(renderer, pick, axes, folder) {
   }
   const number = numberOf(renderer, pick, axes);
   const { states, start } = await fetchSheet(renderer, number, folder);
+  if (!states[number - start]) throw new Error("The page holds no answer to this pick.");
   return states[number - start];
 }
 
@@ -157,7 +159,10 @@ function load(address, name) {
     const script = make("script", { src: address, async: true });
     arriving.set(name, resolve);
     script.onerror = () => reject(new Error(`This part of the page could not be loaded (${name}.js). Pick again to retry.`));
-    script.onload = () => script.remove();
+    script.onload = () => {
+      script.remove();
+      script.onerror(); // says nothing any more, unless the file held something else
+    };
     document.head.append(script);
   });
 }

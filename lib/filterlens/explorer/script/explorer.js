@@ -2,7 +2,9 @@
 
 const LONG = 12; // an axis with more options gets buttons for the previous and the next
 
-let explorers = 0;
+// Jupyter evaluates this script once per widget: the ids of two explorers on a page differ by chance, not by counting.
+const SCRIPT = Math.random().toString(36).slice(2, 8);
+let controlsMade = 0;
 
 /** anywidget's entry: a model with the kernel behind it, an element to fill. */
 function render({ model, el }) {
@@ -15,9 +17,14 @@ function mountAll() {
     el.dataset.mounted = "";
     // Classes in place of :has() in the style sheet, which would make the browser look at the whole page at every pick.
     el.closest(".text_html")?.classList.add("fl-around");
-    const state = JSON.parse(el.querySelector("script[type='application/json']").textContent);
-    const source = pageSource(state, new URL(el.dataset.sheets, document.baseURI).href);
-    explore(el, source, () => el.querySelector(".fl-fallback")?.remove());
+    try {
+      const state = JSON.parse(el.querySelector("script[type='application/json']").textContent);
+      const source = pageSource(state, new URL(el.dataset.sheets, document.baseURI).href);
+      explore(el, source, () => el.querySelector(".fl-fallback")?.remove());
+    } catch (error) {
+      // The others live on, and this one keeps the picture that stands for it.
+      el.append(make("p", { class: "fl-message" }, `This explorer cannot be shown: ${error.message}`));
+    }
   }
 }
 
@@ -30,19 +37,23 @@ function explore(el, source, ready = () => {}) {
   const status = make("div", { class: "fl-status", "aria-live": "polite" });
   const message = make("p", { class: "fl-message", role: "alert", hidden: true });
   root.append(controls, message, body, status);
-  const choose = (partial) => turn({ ...source.pick(), ...partial });
+  const choose = (partial) => {
+    const pick = settle(source.axes, { ...source.pick(), ...partial });
+    // A click means what it says or nothing.
+    if (Object.entries(partial).every(([name, value]) => pick[name] === value)) turn(pick);
+  };
   const warm = (name) => source.prefetch?.(name);
   const settings = buildControls(controls, source.axes, source.pick, choose, warm);
   let shown = 0; // the number of the last pick whose answers were asked for
 
   function turn(pick) {
-    source.set(settle(source.axes, pick));
+    source.set(pick);
     update();
   }
 
   async function update() {
     const number = ++shown;
-    const pick = source.pick();
+    const pick = settle(source.axes, source.pick());
     for (const setting of settings) setting(pick);
     const answers = source.renderers.map((_, i) => source.answer(i, pick));
     if (answers.some((answer) => answer instanceof Promise)) root.setAttribute("aria-busy", "true");
@@ -53,6 +64,7 @@ function explore(el, source, ready = () => {}) {
         if (number === shown && panels) draw(groups[i], panels, pick, { choose, axes: source.axes });
       } catch (error) {
         failure = error.message;
+        if (number === shown) clear(groups[i]); // what stands there is of another pick
       }
     });
     await Promise.all(drawn);
@@ -67,22 +79,39 @@ function explore(el, source, ready = () => {}) {
   // JupyterLab's own shortcuts would take the arrow keys from a control; its key bindings look at the focused element itself.
   root.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", ""));
   const stop = source.listen(update);
+  if (source.live) el.append(root);
   update().then(() => {
     ready();
-    el.append(root);
+    if (!source.live) el.append(root); // until then a page shows the picture that stands for the explorer
   });
   return stop;
 }
 
 /** Replace a group's panels if they show anything else now; the focus stays on the same one of its buttons. */
 function draw(group, panels, pick, { choose, axes }) {
-  const mentioned = JSON.stringify([...axesIn(panels)].map((name) => pick[name]));
+  const names = axesIn(panels);
+  for (const axis of [...axes].reverse()) if (names.has(axis.name)) axis.by.forEach((name) => names.add(name)); // they decide what can be clicked
+  const mentioned = JSON.stringify([...names].map((name) => pick[name]));
   if (group.panels === panels && group.mentioned === mentioned) return;
   Object.assign(group, { panels, mentioned });
   const reachable = () => [...group.querySelectorAll("button, [tabindex]")];
-  const focused = reachable().indexOf(group.getRootNode().activeElement);
+  const called = (one) => one.getAttribute("aria-label") ?? one.querySelector("[aria-label]")?.getAttribute("aria-label") ?? one.textContent;
+  const before = reachable();
+  const focused = before.indexOf(group.getRootNode().activeElement);
+  const name = focused >= 0 && called(before[focused]);
   group.replaceChildren(...panels.map((panel) => drawPanel(withPossiblePicks(panel, axes, pick), { pick, choose })));
-  if (focused >= 0) reachable()[focused]?.focus({ preventScroll: true });
+  if (focused < 0) return;
+  const after = reachable();
+  // The one of the same name, at its place if there are several; else the panels, so that the next Tab goes on from here.
+  const same = called(after[focused] ?? group) === name ? after[focused] : after.find((one) => called(one) === name);
+  const next = same ?? group.querySelector("figure");
+  if (next && !same) next.tabIndex = -1;
+  next?.focus({ preventScroll: true });
+}
+
+function clear(group) {
+  group.replaceChildren();
+  Object.assign(group, { panels: null, mentioned: null });
 }
 
 /** The panel without those clicks that would set what its axes do not have: a page may hold fewer picks than Python. */
@@ -144,7 +173,7 @@ function settle(axes, pick) {
 function buildControls(parent, axes, current, choose, warm) {
   let grid = null;
   return axes.map((axis) => {
-    const id = `fl-${++explorers}-${axis.name}`;
+    const id = `fl-${SCRIPT}-${++controlsMade}-${axis.name}`;
     const box = make("div", { class: "fl-control" }, make("label", { for: id }, axis.label));
     box.addEventListener("pointerenter", () => warm(axis.name)); // whoever reaches for a control is about to use it
     box.addEventListener("focusin", () => warm(axis.name));
@@ -168,7 +197,8 @@ function select(box, id, axis, current, choose) {
   const steps = [-1, 1].map((by) => {
     const label = `${by < 0 ? "previous" : "next"} ${axis.label}`;
     const button = make("button", { type: "button", class: "fl-step", "aria-label": label }, by < 0 ? "‹" : "›");
-    button.addEventListener("click", () => chosen(field.selectedIndex + by));
+    // Not `disabled`, which would throw the focus off the button that was just pressed.
+    button.addEventListener("click", () => button.ariaDisabled === "true" || chosen(field.selectedIndex + by));
     return button;
   });
   return (pick) => {
@@ -180,8 +210,8 @@ function select(box, id, axis, current, choose) {
       else steps.forEach((button) => button.remove());
     }
     field.selectedIndex = options.indexOf(pick[axis.name]);
-    steps[0].disabled = field.selectedIndex === 0;
-    steps[1].disabled = field.selectedIndex === options.length - 1;
+    steps[0].setAttribute("aria-disabled", field.selectedIndex === 0);
+    steps[1].setAttribute("aria-disabled", field.selectedIndex === options.length - 1);
   };
 }
 
