@@ -56,7 +56,9 @@ def milliseconds(root: Locator, axis: str, benchmark: Any) -> list[float]:
 
 
 def row(name: str, times: list[float]) -> str:
-    return f"{name:<48} median {statistics.median(times):5.1f} ms   worst {max(times):5.1f} ms   of {len(times)} picks"
+    first, *rest = times  # nothing is there yet: the states it needs are fetched and unpacked, the script has not run before
+    of = f"of {len(rest)} picks   first pick after loading {first:5.1f} ms"
+    return f"{name:<48} median {statistics.median(rest):5.1f} ms   worst {max(rest):5.1f} ms   {of}"
 
 
 @pytest.mark.parametrize(("title", "axis"), [("What does this filter look for?", "filter"), ("A character from parts", "top_left")])

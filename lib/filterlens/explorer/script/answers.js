@@ -76,6 +76,7 @@ function pageSource(state, folder) {
       const options = optionsOf(axis, pick);
       const at = options.indexOf(pick[name]);
       const near = options.slice(Math.max(0, at - NEAR), at + NEAR + 1);
+      near.sort((a, b) => Math.abs(options.indexOf(a) - at) - Math.abs(options.indexOf(b) - at));
       for (const other of near.map((option) => settle(axes, { ...pick, [name]: option }))) {
         for (const renderer of renderers) {
           if (renderer.sheets) await fetchSheet(renderer, numberOf(renderer, other, axes), folder).catch(() => {});

@@ -40,40 +40,46 @@ function explore(el, source, ready = () => {}) {
   const choose = (partial) => {
     const pick = settle(source.axes, { ...source.pick(), ...partial });
     // A click means what it says or nothing.
-    if (Object.entries(partial).every(([name, value]) => pick[name] === value)) turn(pick);
+    if (!Object.entries(partial).every(([name, value]) => pick[name] === value)) return;
+    source.set(pick);
+    update().then(() => whenIdle(() => warm(Object.keys(partial)[0]))); // whoever takes one step may take another
   };
   const warm = (name) => source.prefetch?.(name);
   const settings = buildControls(controls, source.axes, source.pick, choose, warm);
   let shown = 0; // the number of the last pick whose answers were asked for
 
-  function turn(pick) {
-    source.set(pick);
-    update();
-  }
-
   async function update() {
     const number = ++shown;
     const pick = settle(source.axes, source.pick());
     for (const setting of settings) setting(pick);
-    const answers = source.renderers.map((_, i) => source.answer(i, pick));
-    if (answers.some((answer) => answer instanceof Promise)) root.setAttribute("aria-busy", "true");
+    root.setAttribute("aria-busy", "true");
+    const all = source.renderers.map((_, i) => i);
+    const near = all.filter((i) => isInView(groups[i]));
+    const asked = new Map(source.live ? all.map((i) => [i, source.answer(i, pick)]) : []); // Python answers all at once
     let failure = "";
-    const drawn = answers.map(async (answer, i) => {
+    const show = async (i) => {
       try {
-        const panels = answer instanceof Promise ? await answer : answer;
+        const panels = await (asked.get(i) ?? source.answer(i, pick));
         if (number === shown && panels) draw(groups[i], panels, pick, { choose, axes: source.axes });
       } catch (error) {
         failure = error.message;
         if (number === shown) clear(groups[i]); // what stands there is of another pick
       }
-    });
-    await Promise.all(drawn);
+    };
+    // What can be seen is drawn first, what lies out of view in the next frame.
+    await Promise.all(near.map(show));
     if (number !== shown) return; // another pick has been made meanwhile
+    root.dataset.pick = JSON.stringify(pick);
+    if (near.length < all.length) {
+      await nextFrame();
+      if (number !== shown) return;
+      await Promise.all(all.filter((i) => !near.includes(i)).map(show));
+      if (number !== shown) return;
+    }
     message.hidden = !failure;
     message.textContent = failure;
     root.removeAttribute("aria-busy");
     status.textContent = source.axes.map((axis) => `${axis.label} ${nameOf(axis, pick[axis.name])}`).join(", ");
-    root.dataset.pick = JSON.stringify(pick);
   }
 
   // JupyterLab's own shortcuts would take the arrow keys from a control; its key bindings look at the focused element itself.
@@ -86,6 +92,24 @@ function explore(el, source, ready = () => {}) {
   });
   return stop;
 }
+
+/** Whether a group's first panel can be seen now; one that is not there yet counts as seen. */
+function isInView(group) {
+  const figure = group.firstElementChild;
+  if (!figure?.isConnected) return true;
+  const { top, bottom } = figure.getBoundingClientRect();
+  return bottom > 0 && top < window.innerHeight;
+}
+
+/** After the next frame has been painted; soon, where no frames are painted. */
+function nextFrame() {
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, 100);
+  });
+}
+
+const whenIdle = (what) => (window.requestIdleCallback ? requestIdleCallback(what, { timeout: 500 }) : setTimeout(what, 50));
 
 /** Replace a group's panels if they show anything else now; the focus stays on the same one of its buttons. */
 function draw(group, panels, pick, { choose, axes }) {
