@@ -243,11 +243,29 @@ def test_a_refused_layer_says_why_and_the_others_work() -> None:
             x = self.first(x)
             return self.last(x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True))))
 
-    explorer = decoding_explorer(Network(Gated().eval(), options={"input_size": 12}))
+    explorer = decoding_explorer(Network(Gated().eval(), torch.rand(2, 1, 12, 13), gallery=torch.rand(3, 1, 12, 13)))
     explorer.layer = "last"
-    assert {panel["kind"] for panel in everything(explorer)} == {"error"}
+    (refused,) = [panel for panel in everything(explorer) if panel["kind"] == "text"]
+    assert refused["title"] == "Filters of last cannot be drawn" and "gain" in refused["text"] and "options" in refused["text"]
+    # What the network itself says is still there, what would need a picture is not.
+    assert {panel["title"] for panel in everything(explorer) if panel["kind"] != "text"} == {
+        "The image", "The network's map", "Images that drive the unit most"
+    }  # fmt: skip
     explorer.layer = "first"
-    assert "error" not in {panel["kind"] for panel in everything(explorer)}
+    assert "picture" in {panel["kind"] for panel in everything(explorer)} and "error" not in {panel["kind"] for panel in everything(explorer)}
+
+
+def test_a_silent_layer_leaves_a_gap(model: nn.Module, images: torch.Tensor) -> None:
+    model[3].weight.zero_()
+    model[3].bias.zero_()
+    three = nn.Sequential(model[0], model[1], nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 2), nn.Conv2d(2, 3, 2))
+    three[3].weight.zero_()
+    three[3].bias.zero_()
+    explorer = decoding_explorer(three, images)
+    curve = shown(explorer, "Agreement by depth")
+    assert curve["x"] == [1.0, 2.0] and "none where all answers are equal: 3, 4" in curve["note"]
+    assert not [panel for panel in everything(explorer) if panel["kind"] == "error"]
+    assert not any(panel["title"] == "Agreement by depth" for panel in everything(decoding_explorer(model, images)))
 
 
 def test_live_controls_change_how_it_is_computed(model: nn.Module, images: torch.Tensor) -> None:
@@ -270,7 +288,8 @@ def test_live_controls_change_how_it_is_computed(model: nn.Module, images: torch
     [
         (lambda m, x: decoding_explorer(3), "networks: got int 3"),
         (lambda m, x: decoding_explorer({}), "networks: got dict"),
-        (lambda m, x: decoding_explorer({"a": m}), "networks: got dict"),
+        (lambda m, x: decoding_explorer({"a": Network(m), "b": m}), r"networks\['b'\] is Sequential"),
+        (lambda m, x: decoding_explorer(m, x.expand(6, 3, 14, 15)), "images: got 3 channels, expected 1"),
         (lambda m, x: decoding_explorer(Network(m), x), "images: expected with a single CNN"),
         (lambda m, x: decoding_explorer(nn.Linear(2, 3)), "model: Linear has no 2-D convolution"),
         (lambda m, x: decoding_explorer(m, x * 255), r"images: got values in \[.*expected images in \[0, 1\]"),
@@ -292,7 +311,7 @@ def test_live_controls_change_how_it_is_computed(model: nn.Module, images: torch
         (lambda m, x: Network(m, x[:2], titles=[1, 2]), "titles: got int 1, expected text"),
         (lambda m, x: Network(m, layers="0"), "layers: got '0', expected a list"),
         (lambda m, x: Network(m, layers={"0": 1}), "layers: got int 1, expected text"),
-        (lambda m, x: Network(m, x, gallery=torch.rand(2, 3, 14, 15)), "gallery: got a float32 tensor"),
+        (lambda m, x: Network(m, x, gallery=torch.rand(2, 3, 14, 15)), "gallery: got a float32 tensor of shape \\(2, 3"),
     ],
 )
 def test_wrong_arguments_are_named(make: Any, message: str, model: nn.Module, images: torch.Tensor) -> None:

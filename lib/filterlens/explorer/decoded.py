@@ -22,6 +22,7 @@ from filterlens.lenses.decoding import (
 )
 from filterlens.lenses.decoding.compare import one_unit
 from filterlens.linear import MODES
+from filterlens.linear.trace import first_channels
 
 KEPT = 2**29  # bytes of results that are remembered for one network, the latest used ones
 OPTIONS = ("input_size", "gain", "max_bytes")  # of `decode`; unpooling and scaling are picked in the explorer
@@ -60,6 +61,10 @@ class Network:
         if isinstance(self.layers, Mapping):
             _check_texts("layers", self.layers.values())
         channels: dict[str, int] = {}
+        if not isinstance(self.options, Mapping):
+            raise TypeError(f"options: got {checks.describe(self.options)}, expected a dict of arguments of `decode`")
+        for option in self.options:
+            checks.choice("options", option, OPTIONS)
         for name in ("images", "gallery"):
             if getattr(self, name) is not None:
                 images = checks.tensor(name, getattr(self, name), "n c h w", sizes=channels)
@@ -67,6 +72,9 @@ class Network:
                 if images.min() < 0 or images.max() > 1:
                     raise ValueError(f"{name}: got values in [{images.min():.3g}, {images.max():.3g}], expected images in [0, 1]; "
                                      "`normalization` turns them into the network's input")  # fmt: skip
+                wanted = _channels(self)
+                if channels["c"] != wanted:
+                    raise ValueError(f"{name}: got {channels['c']} channels, expected {wanted}, those of the image the network sees")
         _check_texts("titles", self.titles)
         if self.titles and len(self.titles) != len(self.images if self.images is not None else ()):
             raise ValueError(f"titles: got {len(self.titles)}, expected one for each image")
@@ -76,10 +84,6 @@ class Network:
             checks.integer("kernels", self.kernels, 1)
         if self.normalization is not None and not callable(getattr(self.normalization, "apply", None)):
             raise TypeError(f"normalization: got {checks.describe(self.normalization)}, expected None or an object with apply(images)")
-        if not isinstance(self.options, Mapping):
-            raise TypeError(f"options: got {checks.describe(self.options)}, expected a dict of arguments of `decode`")
-        for option in self.options:
-            checks.choice("options", option, OPTIONS)
 
     def named_layers(self) -> dict[str, str]:
         """The layers to pick from and what they are called."""
@@ -147,6 +151,18 @@ class Decodings:
         if kernel in bank.kernels:
             return bank
         return self._remember("one", layer, kernel, unpool, scale, make=lambda: decode(model, layer, [kernel], **options))
+
+    def refusal(self, layer: str, kernel: int, unpool: str) -> str:
+        """Why `decode` refuses the filter, or nothing."""
+
+        def make() -> str:
+            try:
+                self.decoded(layer, kernel, unpool)
+            except (TypeError, ValueError) as error:
+                return str(error)
+            return ""
+
+        return self._remember("refusal", layer, unpool, self.settings["scale"], make=make)
 
     def picture(self, layer: str, kernel: int, unpool: str) -> Tensor:
         """(c, h, w)"""
@@ -223,6 +239,12 @@ class Decodings:
             row = decoded.kernels.index(kernel)
         values, found = answers[:, row].topk(min(n, len(answers)))
         return found.tolist(), values.tolist()
+
+
+def _channels(subject: Network) -> int:
+    """Of the image: those of the first convolution, unless the options say otherwise."""
+    size = subject.options.get("input_size")
+    return size[0] if isinstance(size, tuple) and len(size) == 3 else first_channels(subject.model)
 
 
 def _check_texts(name: str, values: Iterable[object]) -> None:

@@ -14,8 +14,9 @@ const DRAWN = {
 };
 const LARGE = 224; // pixels on the screen of the longer side of a picture that has a panel of its own
 const PART = 150; // of one of its three parts
-const NODE = 72; // of a picture in a tree
-const SLOT = 104; // the distance of neighbours in a tree
+const NODE = 64; // of a picture in a tree
+const SLOT = 88; // the distance of neighbours in a tree
+const MANY = 100; // bars from which on they take the whole width
 const PARTS = ["whole", "positive", "negative"];
 
 /** A panel as a <figure>; `context` is {pick, choose(partial pick)}. A panel that cannot be drawn says so in its place. */
@@ -32,6 +33,7 @@ function drawPanel(panel, context) {
   const note = panel.note && make("span", { class: "fl-note" }, panel.note);
   if (title || note) figure.append(make("figcaption", {}, title, note));
   figure.append(...parts);
+  if (panel.kind === "bars" && panel.labels.length > MANY) figure.classList.add("fl-many");
   if (figure.querySelector(".fl-columns")) figure.classList.add("fl-wide");
   return figure;
 }
