@@ -234,6 +234,7 @@ function select(box, id, axis, current, choose) {
       else steps.forEach((button) => button.remove());
     }
     field.selectedIndex = options.indexOf(pick[axis.name]);
+    box.hidden = options.length < 2; // nothing to choose
     steps[0].setAttribute("aria-disabled", field.selectedIndex === 0);
     steps[1].setAttribute("aria-disabled", field.selectedIndex === options.length - 1);
   };
