@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from filterlens import checks, network
+from filterlens import checks, metrics, network
 from filterlens.lenses.decoding import (
     Contribution,
     DecodedFilters,
     contributions,
     decode,
+    reconstruction_error,
     respond,
 )
 from filterlens.lenses.decoding.compare import one_unit
@@ -211,6 +212,18 @@ class Decodings:
 
         responses = self._remember("responses", layer, unpool, image, decoded.kernels, self.settings["scale"], make=make)
         return self.maps(layer, image)[list(decoded.kernels)], responses, decoded.kernels
+
+    def agreement(self, layer: str, kernel: int, unpool: str, image: int) -> tuple[float, float]:
+        """Error (eq. 3) and correlation of all filters that ``beside`` gives; NaN where there is none."""
+        maps, responses, kernels = self.beside(layer, kernel, unpool, image)
+        how = self.settings["normalize"]
+
+        def make() -> tuple[float, float]:
+            alone = how == "map" and maps[0].numel() == 1
+            error = float("nan") if alone else float(reconstruction_error(maps[None], responses[None], how)[0])
+            return error, float(metrics.pearson_per_image(maps[None], responses[None])[0]) if maps.numel() > 1 else float("nan")
+
+        return self._remember("agreement", layer, unpool, image, kernels, how, self.settings["scale"], make=make)
 
     def best(self, layer: str, kernel: int, unpool: str | None, n: int = 4) -> tuple[list[int], list[float]]:
         """The gallery's images with the largest answer of the unit (``unpool`` None) or of the picture, and those answers."""

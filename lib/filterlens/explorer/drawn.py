@@ -12,7 +12,6 @@ from filterlens.explorer.decoded import DEEPEST, Decodings, Network
 from filterlens.lenses.decoding import (
     Contribution,
     DecodedFilters,
-    reconstruction_error,
 )
 
 FINER = 2  # parts of a part that a tree shows
@@ -79,11 +78,9 @@ def answer(decodings: Decodings, layer: str, kernel: int, unpool: str, image: in
     maps, responses, kernels = decodings.beside(layer, kernel, unpool, image)
     row, how, many = kernels.index(kernel), decodings.settings["normalize"], maps[0].numel() > 1
     own = float(metrics.pearson_per_image(maps[row][None], responses[row][None])[0]) if many else float("nan")
-    layerwide = float(metrics.pearson_per_image(maps[None], responses[None])[0]) if maps.numel() > 1 else float("nan")
-    mapped = how == "map" and not many
+    error, layerwide = decodings.agreement(layer, kernel, unpool, image)
     whole = len(kernels) == len(decodings.subject.filters(layer))
     count = f"all {len(kernels)} filters" if whole else "this filter alone"  # too large to be kept: see BANK
-    error = float("nan") if mapped else float(reconstruction_error(maps[None], responses[None], how)[0])
     rows = [
         ("strongest answer, network", _short(maps[row].max())),
         (

@@ -1,5 +1,6 @@
 // The explorer itself: its controls, and the way from a pick to new panels. Answers come from answers.js, panels.js draws them.
 
+const LATER = 60; // milliseconds after which panels out of view follow: some frames; who steps on quickly does not wait for them
 const LONG = 12; // an axis with more options gets buttons for the previous and the next
 
 // Jupyter evaluates this script once per widget: the ids of two explorers on a page differ by chance, not by counting.
@@ -44,7 +45,7 @@ function explore(el, source, ready = () => {}) {
     source.set(pick);
     update().then(() => whenIdle(() => warm(Object.keys(partial)[0]))); // whoever takes one step may take another
   };
-  const warm = (name) => source.prefetch?.(name);
+  const warm = (name) => setTimeout(() => source.prefetch?.(name), LATER); // a pick that is made at once goes first
   const settings = buildControls(controls, source.axes, source.pick, choose, warm);
   let shown = 0; // the number of the last pick whose answers were asked for
 
@@ -66,12 +67,12 @@ function explore(el, source, ready = () => {}) {
         if (number === shown) clear(groups[i]); // what stands there is of another pick
       }
     };
-    // What can be seen is drawn first, what lies out of view in the next frame.
+    // What can be seen is drawn first, what lies out of view when that has been painted.
     await Promise.all(near.map(show));
     if (number !== shown) return; // another pick has been made meanwhile
     root.dataset.pick = JSON.stringify(pick);
     if (near.length < all.length) {
-      await nextFrame();
+      await new Promise((resolve) => setTimeout(resolve, LATER));
       if (number !== shown) return;
       await Promise.all(all.filter((i) => !near.includes(i)).map(show));
       if (number !== shown) return;
@@ -99,14 +100,6 @@ function isInView(group) {
   if (!figure?.isConnected) return true;
   const { top, bottom } = figure.getBoundingClientRect();
   return bottom > 0 && top < window.innerHeight;
-}
-
-/** After the next frame has been painted; soon, where no frames are painted. */
-function nextFrame() {
-  return new Promise((resolve) => {
-    requestAnimationFrame(() => setTimeout(resolve));
-    setTimeout(resolve, 100);
-  });
 }
 
 const whenIdle = (what) => (window.requestIdleCallback ? requestIdleCallback(what, { timeout: 500 }) : setTimeout(what, 50));
