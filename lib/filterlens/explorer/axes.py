@@ -116,10 +116,6 @@ class Axes:
 
         return walk({}, order)
 
-    def count(self, names: Iterable[str] | None = None) -> int:
-        """How many picks there are."""
-        return sum(1 for _ in self.picks(names))
-
     def settled(self, pick: Mapping[str, Option]) -> dict[str, Option]:
         """The pick with each value that its axis does not allow (any more) replaced by the first that it does."""
         out: dict[str, Option] = {}
