@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from filterlens import checks, data, models, training
 from filterlens.models import Normalization
 from filterlens.sources import cache
+from filterlens.training import batching
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,11 @@ class Trained:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of one network; ``source`` says where they come from."""
+    """The settings of one network; ``source`` says where they come from.
+
+    ``schedule`` is given the optimizer and the number of batches of the whole run, and is stepped after each batch.
+    ``layout`` is how tensors lie in memory: it decides the speed, and the last bits of the weights.
+    """
 
     source: str
     data: str
@@ -38,6 +44,9 @@ class Recipe:
     batch_size: int
     optimizer: Callable[[nn.Module], torch.optim.Optimizer]
     normalization: Callable[[data.Images], Normalization]
+    schedule: Callable[[torch.optim.Optimizer, int], LRScheduler] | None = None
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    layout: torch.memory_format = torch.contiguous_format
 
 
 def raw_minus_mean(train: data.Images) -> Normalization:
@@ -45,6 +54,25 @@ def raw_minus_mean(train: data.Images) -> Normalization:
     total = sum(images.double().sum(0) for images, _ in train.batches(1000))
     return Normalization(scale=255.0, mean=(total * 255 / len(train)).float())
 
+
+def one_cycle(optimizer: torch.optim.Optimizer, n_batches: int) -> LRScheduler:
+    """Up to lr 0.2 over the first fifth, down to nearly zero over the rest, both in a straight line."""
+    return OneCycleLR(optimizer, 0.2, n_batches, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False)
+
+
+# As short as one dares: a processor without a graphics card does an epoch of ResNet-20 in two or three minutes. The weight
+# decay is that of common CIFAR-10 recipes. Nothing here was tuned.
+CIFAR = Recipe(
+    source="one cycle (Smith & Topin, arXiv 1708.07120), flips and crops (He et al., arXiv 1512.03385); the papers train 200 epochs",
+    data="cifar10",
+    epochs=24,
+    batch_size=128,
+    optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, nesterov=True, weight_decay=5e-4),
+    normalization=lambda images: models.IMAGENET,  # as the public checkpoints of these networks
+    schedule=one_cycle,
+    augment=training.flip_and_crop,
+    layout=torch.channels_last,  # a fifth faster
+)
 
 RECIPES = {
     "lenet": Recipe(
@@ -55,6 +83,7 @@ RECIPES = {
         optimizer=lambda model: torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9, weight_decay=5e-4),
         normalization=raw_minus_mean,
     ),
+    **{name: CIFAR for name in ("resnet20", "resnet32", "resnet44", "resnet56")},
 }
 
 
@@ -98,17 +127,23 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = models.load(name, pretrained=False)
-    normalization = recipe.normalization(images)
+    model = model.to(memory_format=recipe.layout)
+    normalization, optimizer = recipe.normalization(images), recipe.optimizer(model)
+    n_batches = epochs * len(batching.sizes(len(images), recipe.batch_size, single=False))
     history = training.fit(
         model,
         images,
         tests,
         epochs=epochs,
         seed=seed,
-        optimizers=recipe.optimizer(model),
+        optimizers=optimizer,
+        schedule=recipe.schedule and recipe.schedule(optimizer, n_batches),
+        schedule_every="step",
+        augment=recipe.augment,
         batch_size=recipe.batch_size,
         normalization=normalization,
         checkpoint=file,
+        checkpoint_every=100 if file else None,
     )
     path, command = None, _command(name, recipe, seed, epochs, images.name, n)
     if out is True:

@@ -2,7 +2,7 @@
 
 The lenses bring what is theirs (a ``step`` that returns the loss, optimizers, tensors of their own). This file holds what
 one calls; the checks stand in ``arguments``, the loop in ``loop``, its state on disk in ``snapshots``, what tells one run
-from another in ``identity``, its batches in ``batching``.
+from another in ``identity``, its batches in ``batching``, what is done to images on the way in ``augmentation``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from filterlens import checks
 from filterlens.models.checkpoints import CheckpointError
 from filterlens.network import mode_kept
 from filterlens.training import arguments, batching, loop
+from filterlens.training.augmentation import flip_and_crop
 from filterlens.training.batching import Batched
 from filterlens.training.loop import History, Step
 
-__all__ = ["CheckpointError", "History", "cross_entropy", "evaluate", "fit"]
+__all__ = ["CheckpointError", "History", "cross_entropy", "evaluate", "fit", "flip_and_crop"]
 
 
 def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor, epoch: int) -> Tensor:
@@ -123,4 +124,3 @@ def evaluate(
     arguments.try_one("images", source, model, normalize)
     with mode_kept(model):
         return loop.evaluate(model.eval(), source, normalize, device, size)
-
