@@ -23,7 +23,9 @@ def describe(value: object) -> str:
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
-def tensor(name: str, value: object, axes: str, *, sizes: dict[str, int] | None = None, floating: bool = True, finite: bool = True) -> Tensor:
+def tensor(
+    name: str, value: object, axes: str, *, sizes: dict[str, int] | None = None, floating: bool = True, finite: bool = True
+) -> Tensor:
     """Check a tensor against named axes, e.g. ``"k c kh kw"``; ``sizes`` fixes some of them."""
     letters = axes.split()
     expected = f"expected {'a floating-point' if floating else 'an integer'} tensor ({', '.join(letters)})"
@@ -93,6 +95,18 @@ def indices(name: str, value: object, n: int) -> list[int]:
     if len(set(found)) != len(found):
         raise ValueError(f"{name}: got an index twice in {describe(value)}, expected distinct indices")
     return found
+
+
+def index_rows(name: str, value: object, n: int, *, rows: int | None = None) -> Tensor:
+    """Check a table (rows, s) of indices in [0, n), none twice in a row; as int64, a copy only if it was of another dtype."""
+    tensor(name, value, "rows s", sizes={} if rows is None else {"rows": rows}, floating=False)
+    low, high = int(value.min()), int(value.max())
+    if low < 0 or high >= n:
+        raise ValueError(f"{name}: got {low if low < 0 else high} in {describe(value)}, expected indices in [0, {n - 1}]")
+    ordered = value.sort(1).values
+    if bool((ordered[:, 1:] == ordered[:, :-1]).any()):
+        raise ValueError(f"{name}: got an index twice in one row of {describe(value)}, expected distinct indices")
+    return value.long()
 
 
 def module(name: str, value: object) -> nn.Module:

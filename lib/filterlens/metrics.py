@@ -1,4 +1,5 @@
-"""Numbers that compare: each function says its definition; all take tensors and return a float, ``..._per_image`` a tensor (n,).
+"""Numbers that compare: each function says its definition; all take tensors and return a float, ``..._per_image`` a tensor (n,),
+``reliability`` a table.
 
 On the ground floor: lenses and notebooks use these, so that the same word means the same number everywhere.
 """
@@ -6,6 +7,7 @@ On the ground floor: lenses and notebooks use these, so that the same word means
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,11 +20,40 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 
     logits (n, C), labels (n,) integer in [0, C). Of equal logits the first counts.
     """
-    checks.tensor("logits", logits, "n C")
-    checks.tensor("labels", labels, "n", sizes={"n": len(logits)}, floating=False)
-    if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
-        raise ValueError(f"labels: got {int(labels.min())} to {int(labels.max())}, expected integers in [0, {logits.shape[1] - 1}]")
+    _classified(logits, labels)
     return float((logits.argmax(1) == labels.to(logits.device)).double().mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Bins of confidence: ``edges`` (bins + 1,), mean ``confidence`` and ``accuracy`` of each bin (bins,), NaN where it is empty,
+    ``count`` (bins,) of images in it, and ``ece``, the expected calibration error."""
+
+    edges: Tensor
+    confidence: Tensor
+    accuracy: Tensor
+    count: Tensor
+    ece: float
+
+
+def reliability(logits: Tensor, labels: Tensor, *, bins: int = 15) -> Reliability:
+    """How far the confidence max_c softmax(logits)[i, c] can be trusted: accuracy per bin of confidence, over ``bins`` equal bins.
+
+    logits (n, C), labels (n,) integer in [0, C). Bin m holds the images with confidence in ((m - 1) / bins, m / bins];
+    ece = sum over m of count_m / n |accuracy_m - confidence_m| (Guo et al. 2017, arXiv 1706.04599, eq. 3; their bins are 15).
+    """
+    _classified(logits, labels)
+    checks.integer("bins", bins, 1)
+    found, guess = logits.detach().cpu().double().softmax(1).max(1)
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+    place = torch.bucketize(found, edges[1:-1])
+    count = place.bincount(minlength=bins)
+    confidence, accuracy = (
+        torch.zeros(bins, dtype=torch.float64).index_add(0, place, values) / count  # 0 / 0 is NaN
+        for values in (found, (guess == labels.cpu()).double())
+    )
+    gaps = (accuracy - confidence).abs().nan_to_num(0.0)
+    return Reliability(edges, confidence, accuracy, count, float((gaps * count).sum() / len(logits)))
 
 
 def top1_agreement(a: Tensor, b: Tensor) -> float:
@@ -77,6 +108,13 @@ def spearman_per_image(a: Tensor, b: Tensor) -> Tensor:
     """
     _same_shape(a, b, least=2, per_image=True)
     return _correlation(_ranks(a), _ranks(b).to(a.device))
+
+
+def _classified(logits: Tensor, labels: Tensor) -> None:
+    checks.tensor("logits", logits, "n C")
+    checks.tensor("labels", labels, "n", sizes={"n": len(logits)}, floating=False)
+    if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
+        raise ValueError(f"labels: got {int(labels.min())} to {int(labels.max())}, expected integers in [0, {logits.shape[1] - 1}]")
 
 
 def _rows(x: Tensor) -> Tensor:
