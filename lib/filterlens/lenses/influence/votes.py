@@ -1,0 +1,128 @@
+"""How images vote for features, and how votes make an order: the arithmetic behind ``selection``, on checked tensors.
+
+Everything that is summed over images is a whole number: votes are counts, and the share that a feature has in an image is
+rounded to a multiple of 2^-38. Whole numbers add up to the same in every order, so a stream gives bit for bit what the
+whole table gives, whatever the batches, and features that are equally strong over a class are seen to be equal.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ... import checks
+
+UNIT = 2.0**38  # parts of an image's mass: 33 million images of a class fit into 64 bits, the rounding is below 2e-12
+_ENTRIES = 2**22  # of the table that is taken at a time; in double precision 32 MiB
+
+
+def checked(features: Tensor, labels: Tensor, n_classes: int, d: int | None = None) -> tuple[Tensor, Tensor]:
+    """Features (n, d) and labels (n,) in [0, n_classes), as int64 beside the features."""
+    checks.tensor("features", features, "n d", sizes={} if d is None else {"d": d})
+    return features.detach(), checked_labels(labels, len(features), n_classes).to(features.device, torch.int64)
+
+
+def checked_labels(labels: Tensor, n: int, n_classes: int) -> Tensor:
+    """Labels (n,), integers in [0, n_classes)."""
+    checks.tensor("labels", labels, "n", sizes={"n": n}, floating=False)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= n_classes:
+        raise ValueError(f"labels: got {low} to {high}, expected integers in [0, {n_classes - 1}]")
+    return labels
+
+
+def checked_linear(linear: nn.Linear, n_classes: int, d: int) -> Tensor:
+    """The weight (n_classes, d) of a linear layer."""
+    if not isinstance(linear, nn.Linear):
+        raise TypeError(f"linear: got {checks.describe(linear)}, expected a torch.nn.Linear of {d} -> {n_classes}")
+    return checks.tensor("linear: weight", linear.weight.detach(), "C d", sizes={"C": n_classes, "d": d})
+
+
+def checked_sets(name: str, indices: Tensor, d: int | None = None) -> Tensor:
+    """A table of index sets (C, s): integers in [0, d), none twice in a row; as int64."""
+    checks.tensor(name, indices, "C s", floating=False)
+    indices = indices.long()
+    low, high = int(indices.min()), int(indices.max())
+    if low < 0 or (d is not None and high >= d):
+        raise ValueError(f"{name}: got {low} to {high}, expected {'0 or more' if d is None else f'integers in [0, {d - 1}]'}")
+    ordered = indices.sort(dim=1).values
+    twice = (ordered[:, 1:] == ordered[:, :-1]).any(1)
+    if bool(twice.any()):
+        raise ValueError(f"{name}: got an index twice in row {int(twice.int().argmax())}, expected distinct indices in each row")
+    return indices
+
+
+def parts(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """A few thousand images at a time."""
+    size = max(1, min(4096, _ENTRIES // features.shape[1]))
+    return zip(features.split(size), labels.split(size), strict=True)
+
+
+def shares(features: Tensor) -> Tensor:
+    """What each feature has of its image's L1 norm, |f_i| / sum_j |f_j|, in whole parts of ``1 / UNIT``: (n, d) int64.
+
+    An image whose features are all zero has nothing to share.
+    """
+    size = features.double().abs()
+    if features.dtype == torch.float64:  # only there can the sum overflow
+        largest = size.amax(1, keepdim=True)
+        size = size / torch.where(largest > 0, largest, 1)
+    total = size.sum(1, keepdim=True)
+    return (size / torch.where(total > 0, total, 1)).mul_(UNIT).round_().long()
+
+
+def top(values: Tensor, r: int) -> Tensor:
+    """Which features are among the r largest of their image (n, d) bool; at the border the lower index comes first, zeros never."""
+    if r == values.shape[1]:
+        return values != 0
+    least = values.topk(r, dim=1).values[:, -1:]
+    above, border = values > least, values == least
+    room = r - above.sum(1, keepdim=True)
+    return (above | (border & (border.cumsum(1) <= room))) & (values != 0)
+
+
+def covering(features: Tensor, coverage: float) -> Tensor:
+    """Which features make up the smallest set that reaches this share of its image's L1 norm: (n, d) bool, zeros never."""
+    size = features.double().abs()
+    if coverage == 1:  # by a running sum, a feature too small to change it would be left out
+        return size != 0
+    largest = size.amax(1, keepdim=True)
+    size = size / torch.where(largest > 0, largest, 1)
+    ordered, order = size.sort(dim=1, descending=True, stable=True)
+    reached = ordered.cumsum(1)
+    wanted = (reached - ordered < coverage * reached[:, -1:]) & (ordered != 0)
+    return torch.zeros_like(wanted).scatter_(1, order, wanted)
+
+
+def descending(score: Tensor, then: Tensor | None = None) -> Tensor:
+    """The order (C, d) of each row's entries: by score, then by the second table, then by index."""
+    if then is None:
+        return score.sort(dim=1, descending=True, stable=True).indices
+    order = descending(then)
+    return order.gather(1, descending(score.gather(1, order)))
+
+
+def mean_share(parts_of_class: Tensor, voting: Tensor) -> Tensor:
+    """The mean share (C, d) over each class's voting images, of sums (C, d) in parts and counts (C,); zero without any."""
+    return parts_of_class.double() / UNIT / voting.clamp(min=1)[:, None]
+
+
+def without_votes(voting: Tensor, n_images: Tensor, weight: Tensor | None) -> list[int]:
+    """The classes in which no image votes: said in a warning, or refused where there are no images and no weights either."""
+    missing = (voting == 0).nonzero().flatten().tolist()
+    if not missing:
+        return missing
+    if weight is not None:
+        warnings.warn(f"no image votes for class {_few(missing)}: ordered by the layer's signed weights instead", stacklevel=4)
+    elif empty := (n_images == 0).nonzero().flatten().tolist():
+        raise ValueError(f"labels: got no image of class {_few(empty)}, expected some of each class, or linear= to order by its weights")
+    else:
+        warnings.warn(f"all features of all images of class {_few(missing)} are zero: ordered by index", stacklevel=4)
+    return missing
+
+
+def _few(classes: list[int]) -> str:
+    return f"{', '.join(map(str, classes[:10]))}{f' and {len(classes) - 10} more' if len(classes) > 10 else ''}"
