@@ -78,7 +78,7 @@ def _summary(published: Mapping[str, Mapping[str, str]], measured: Mapping[str, 
 def _paper(doc: str, numbers: list[Mapping[str, str]], measured: Mapping[str, Any], pages: Sequence[str]) -> list[str]:
     lens, citation = PAPERS.get(doc, (doc, ""))
     parts = [f"## {lens}", *([f"{{cite:t}}`{citation}`"] if citation else [])]
-    results = [number for number in numbers if number["kind"] == "result"]
+    results = [number for number in numbers if number["kind"] == "result" or number["id"] in measured]
     for name, group in groupby(results, key=lambda number: number["table"]):
         compared = list(group)
         done = sum(number["id"] in measured for number in compared)
@@ -92,7 +92,7 @@ def _paper(doc: str, numbers: list[Mapping[str, str]], measured: Mapping[str, An
         lines = [[_text(row["note"]), _spread(row["value"], row["std"]), _circumstances(row, pages)] for row in own]
         parts.append(_folded("Measured by us; the paper prints no number", table(["what", "ours", "circumstances"], lines), unfolded=True))
     for kind, title in _UNCOMPARED.items():
-        chosen = [number for number in numbers if number["kind"] == kind]
+        chosen = [number for number in numbers if number["kind"] == kind and number["id"] not in measured]
         lines = [[_text(number[name]) for name in ("row", "column", "value", "table", "note")] for number in chosen]
         if lines:
             parts.append(_folded(f"{title}: {len(lines)}", table(["what", "of it", "value", "where", "note"], lines)))
