@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -81,6 +82,43 @@ def test_a_constant_image_has_no_correlation_and_leaves_the_others_theirs() -> N
             assert math.isnan(found[1]) and found[::2] == pytest.approx([-1, -1])
 
 
+def test_reliability_on_paper() -> None:
+    """Logits whose softmax is known; 4 bins. Confidences .6 .7 .3 .75 (an edge: the bin below) 1."""
+    p = torch.tensor([[0.6, 0.2, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1], [0.25, 0.25, 0.2, 0.3], [0.75, 0.25, 0, 0], [0, 0, 1.0, 0]]).double()
+    found = metrics.reliability(p.log().clamp(min=-1e4), torch.tensor([0, 0, 3, 0, 1]), bins=4)
+    assert found.edges.tolist() == [0, 0.25, 0.5, 0.75, 1] and found.count.tolist() == [0, 1, 3, 1]
+    assert found.confidence.tolist() == pytest.approx([math.nan, 0.3, (0.6 + 0.7 + 0.75) / 3, 1], nan_ok=True)
+    assert found.accuracy.tolist() == pytest.approx([math.nan, 1, 2 / 3, 0], nan_ok=True)
+    assert found.ece == pytest.approx((0.7 * 1 + 3 * abs(2 / 3 - 2.05 / 3) + 1) / 5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(2, 6), st.integers(1, 20))
+def test_reliability_bin_by_bin(seed: int, n: int, c: int, bins: int) -> None:
+    draw = np.random.default_rng(seed)
+    logits, labels = draw.normal(size=(n, c)) * 3, draw.integers(0, c, n)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    found, ece = metrics.reliability(torch.from_numpy(logits), torch.from_numpy(labels), bins=bins), 0.0
+    for m in range(bins):
+        rows = [i for i in range(n) if m / bins < p[i].max() <= (m + 1) / bins]
+        assert int(found.count[m]) == len(rows)
+        if rows:
+            right, sure = np.mean([p[i].argmax() == labels[i] for i in rows]), np.mean([p[i].max() for i in rows])
+            assert (float(found.accuracy[m]), float(found.confidence[m])) == pytest.approx((right, sure))
+            ece += len(rows) / n * abs(right - sure)
+        else:
+            assert found.accuracy[m].isnan() and found.confidence[m].isnan()
+    assert found.ece == pytest.approx(ece, abs=1e-12) and int(found.count.sum()) == n
+
+
+def test_reliability_of_a_calibrated_and_of_an_overconfident_classifier() -> None:
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 3, generator=draw)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=draw)[:, 0]
+    assert metrics.reliability(logits, labels).ece < 0.02 and metrics.reliability(9 * logits, labels).ece > 0.2
+    assert len(metrics.reliability(logits, labels).count) == 15 and metrics.reliability(logits.half(), labels).ece < 0.02
+
+
 @pytest.mark.bad_input
 def test_what_is_expected_is_said_in_good_english() -> None:
     with pytest.raises(TypeError, match="expected an integer tensor"):
@@ -102,6 +140,16 @@ BAD = [
     ("labels", metrics.accuracy, (A, LABELS + 1), ValueError),
     ("labels", metrics.accuracy, (A, LABELS - 1), ValueError),
     ("labels", metrics.accuracy, (A, LABELS[:, None]), ValueError),
+    ("logits", metrics.reliability, (A[0], LABELS), ValueError),
+    ("logits", metrics.reliability, (A.long(), LABELS), TypeError),
+    ("logits", metrics.reliability, (A * float("nan"), LABELS), ValueError),
+    ("logits", metrics.reliability, (A[:0], LABELS[:0]), ValueError),
+    ("labels", metrics.reliability, (A, LABELS[:3]), ValueError),
+    ("labels", metrics.reliability, (A, LABELS.float()), TypeError),
+    ("labels", metrics.reliability, (A, LABELS + 1), ValueError),
+    ("labels", metrics.reliability, (A, LABELS - 1), ValueError),
+    ("bins", partial(metrics.reliability, bins=0), (A, LABELS), ValueError),
+    ("bins", partial(metrics.reliability, bins=1.5), (A, LABELS), TypeError),
     ("a", metrics.top1_agreement, (A[0], A), ValueError),
     ("a", metrics.top1_agreement, (None, A), TypeError),
     ("b", metrics.top1_agreement, (A, A[:2]), ValueError),

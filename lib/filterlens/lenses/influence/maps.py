@@ -63,4 +63,4 @@ def others(indices: Tensor, d: int, *, n: int | None = None, seed: int = 0) -> T
     if n > d - s:
         raise ValueError(f"n: got {n}, expected at most {d - s}: {s} of {d} features are in each set")
     drawn = torch.rand(n_classes, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return drawn.scatter(1, indices.cpu(), 2.0).argsort(1, stable=True)[:, :n].to(indices.device)
+    return drawn.scatter(1, indices.cpu(), 2.0).argsort(dim=1)[:, :n].to(indices.device)
