@@ -109,6 +109,15 @@ def index_rows(name: str, value: object, n: int, *, rows: int | None = None) -> 
     return value.long()
 
 
+def labels(name: str, value: object, n: int, n_classes: int) -> Tensor:
+    """Check labels (n,), integers in [0, n_classes); as int64, a copy only if they were of another dtype."""
+    tensor(name, value, "n", sizes={"n": n}, floating=False)
+    low, high = int(value.min()), int(value.max())
+    if low < 0 or high >= n_classes:
+        raise ValueError(f"{name}: got {low} to {high} in {describe(value)}, expected integers in [0, {n_classes - 1}]")
+    return value.long()
+
+
 def module(name: str, value: object) -> nn.Module:
     """Check that a network is a ``torch.nn.Module``."""
     if not isinstance(value, nn.Module):

@@ -91,7 +91,7 @@ def find_influential(
         raise ValueError("coverage: got 0, expected a share of the L1 norm in (0, 1]")
     if linear is None and rule in RULES[2:]:
         raise ValueError(f"linear: got None, expected the layer {d} -> {n_classes} whose weights the rule {rule!r} orders by")
-    weight = None if linear is None else votes.checked_linear(linear, n_classes, d).to(features.device, torch.float64)
+    weight = None if linear is None else votes.weight_of(linear, n_classes, d).to(features.device)
     tally = _Tally(n_classes, d, features.device)
     sums = torch.zeros(n_classes, d, dtype=torch.float64, device=features.device)
     signed = _flag("signed", signed)
@@ -108,9 +108,8 @@ def find_influential(
         return tally.elected(rule, r if rule == "count" else None, s, weight)
     score = weight.abs() if rule == "abs_weight" else weight
     if rule == "contribution":
-        missing = votes.without_votes(tally.n_images, tally.n_images, weight)
-        score = weight * sums / tally.n_images.clamp(min=1)[:, None]
-        score[missing] = weight[missing]
+        votes.tell_without_votes(tally.n_images, tally.n_images, weight)
+        score = torch.where(tally.n_images[:, None] > 0, weight * sums / tally.n_images.clamp(min=1)[:, None], weight)
     return tally.ranked(votes.descending(score), score, rule, None, s)
 
 
@@ -142,7 +141,7 @@ class InfluenceCounter:
     def result(self, s: int, *, linear: nn.Linear | None = None) -> InfluentialFeatures:
         """The s most influential features of each class so far; ``linear`` as for ``find_influential``."""
         s = checks.integer("s", s, 1, self.d)
-        weight = None if linear is None else votes.checked_linear(linear, self.n_classes, self.d).to(self._tally.counts.device)
+        weight = None if linear is None else votes.weight_of(linear, self.n_classes, self.d)
         return self._tally.elected("count", self.r, s, weight)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -187,7 +186,7 @@ class RankCounts:
         """What ``find_influential(rule="count", r=r, s=s, linear=linear)`` gives for the same images."""
         counts = self.counts(r)
         s = checks.integer("s", s, 1, counts.shape[1])
-        weight = None if linear is None else votes.checked_linear(linear, *counts.shape).to(counts.device)
+        weight = None if linear is None else votes.weight_of(linear, *counts.shape)
         return _elected(counts, self.mass, self.n_images, self.n_silent, "count", r, s, weight)
 
 
@@ -248,15 +247,12 @@ class _Tally:
 def _elected(
     counts: Tensor, mass: Tensor, n_images: Tensor, n_silent: Tensor, rule: str, r: int | None, s: int, weight: Tensor | None
 ) -> InfluentialFeatures:
-    """Order by votes, mass and index; classes without votes by their weights."""
+    """The ranking that votes make, and a word about those that rest on none."""
     if r == counts.shape[1]:
         message = f"r = {r} is the full width: every image votes for every feature that is not zero, and the mean mass decides"
         warnings.warn(message, stacklevel=4)
-    score, order = counts.double(), votes.descending(counts, mass)
-    missing = votes.without_votes(n_images - n_silent, n_images, weight)
-    if missing and weight is not None:
-        score[missing] = weight.double()[missing]
-        order[missing] = votes.descending(score[missing])
+    votes.tell_without_votes(n_images - n_silent, n_images, weight)
+    order, score = votes.elect(counts, mass, n_images - n_silent, weight)
     return InfluentialFeatures(order, counts, mass, score, n_images, n_silent, rule, r, s)
 
 

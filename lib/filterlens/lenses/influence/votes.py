@@ -22,37 +22,14 @@ _ENTRIES = 2**22  # of the table that is taken at a time; in double precision 32
 def checked(features: Tensor, labels: Tensor, n_classes: int, d: int | None = None) -> tuple[Tensor, Tensor]:
     """Features (n, d) and labels (n,) in [0, n_classes), as int64 beside the features."""
     checks.tensor("features", features, "n d", sizes={} if d is None else {"d": d})
-    return features.detach(), checked_labels(labels, len(features), n_classes).to(features.device, torch.int64)
+    return features.detach(), checks.labels("labels", labels, len(features), n_classes).to(features.device)
 
 
-def checked_labels(labels: Tensor, n: int, n_classes: int) -> Tensor:
-    """Labels (n,), integers in [0, n_classes)."""
-    checks.tensor("labels", labels, "n", sizes={"n": n}, floating=False)
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= n_classes:
-        raise ValueError(f"labels: got {low} to {high}, expected integers in [0, {n_classes - 1}]")
-    return labels
-
-
-def checked_linear(linear: nn.Linear, n_classes: int, d: int) -> Tensor:
-    """The weight (n_classes, d) of a linear layer."""
+def weight_of(linear: nn.Linear, n_classes: int, d: int) -> Tensor:
+    """The weight (n_classes, d) of a linear layer, in double precision."""
     if not isinstance(linear, nn.Linear):
         raise TypeError(f"linear: got {checks.describe(linear)}, expected a torch.nn.Linear of {d} -> {n_classes}")
-    return checks.tensor("linear: weight", linear.weight.detach(), "C d", sizes={"C": n_classes, "d": d})
-
-
-def checked_sets(name: str, indices: Tensor, d: int | None = None) -> Tensor:
-    """A table of index sets (C, s): integers in [0, d), none twice in a row; as int64."""
-    checks.tensor(name, indices, "C s", floating=False)
-    indices = indices.long()
-    low, high = int(indices.min()), int(indices.max())
-    if low < 0 or (d is not None and high >= d):
-        raise ValueError(f"{name}: got {low} to {high}, expected {'0 or more' if d is None else f'integers in [0, {d - 1}]'}")
-    ordered = indices.sort(dim=1).values
-    twice = (ordered[:, 1:] == ordered[:, :-1]).any(1)
-    if bool(twice.any()):
-        raise ValueError(f"{name}: got an index twice in row {int(twice.int().argmax())}, expected distinct indices in each row")
-    return indices
+    return checks.tensor("linear: weight", linear.weight.detach(), "C d", sizes={"C": n_classes, "d": d}).double()
 
 
 def parts(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -110,18 +87,25 @@ def mean_share(parts_of_class: Tensor, voting: Tensor) -> Tensor:
     return parts_of_class.double() / UNIT / voting.clamp(min=1)[:, None]
 
 
-def without_votes(voting: Tensor, n_images: Tensor, weight: Tensor | None) -> list[int]:
-    """The classes in which no image votes: said in a warning, or refused where there are no images and no weights either."""
-    missing = (voting == 0).nonzero().flatten().tolist()
-    if not missing:
-        return missing
-    if weight is not None:
+def elect(counts: Tensor, mass: Tensor, voting: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Order (C, d) and score (C, d): by votes, mass and index; a class without voting images by its weights, if there are any."""
+    score, order = counts.double(), descending(counts, mass)
+    if weight is not None and bool((voting == 0).any()):
+        silent = (voting == 0)[:, None]
+        weight = weight.to(counts.device)
+        score, order = torch.where(silent, weight, score), torch.where(silent, descending(weight), order)
+    return order, score
+
+
+def tell_without_votes(voting: Tensor, n_images: Tensor, weight: Tensor | None) -> None:
+    """Say which classes no image votes in; without images and without weights to order by, refuse."""
+    missing, empty = ((count == 0).nonzero().flatten().tolist() for count in (voting, n_images))
+    if missing and weight is not None:
         warnings.warn(f"no image votes for class {_few(missing)}: ordered by the layer's signed weights instead", stacklevel=4)
-    elif empty := (n_images == 0).nonzero().flatten().tolist():
+    elif empty:
         raise ValueError(f"labels: got no image of class {_few(empty)}, expected some of each class, or linear= to order by its weights")
-    else:
+    elif missing:
         warnings.warn(f"all features of all images of class {_few(missing)} are zero: ordered by index", stacklevel=4)
-    return missing
 
 
 def _few(classes: list[int]) -> str:
