@@ -1,4 +1,4 @@
-"""The command line: ``filterlens run``, ``book``, ``train``, ``bench`` (also ``python -m filterlens``).
+"""The command line: ``filterlens run``, ``book``, ``train``, ``features``, ``bench`` (also ``python -m filterlens``).
 
 Each command imports what it needs when it runs, so that ``--help`` answers at once.
 """
@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +66,7 @@ def book(profile: Profile = "book", workers: Workers = _processors(), force: For
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(help="A network with a recipe, such as lenet.")],
+    name: Annotated[str, typer.Argument(help="A network with a recipe: lenet, resnet20 or resnet20-decomposed, say.")],
     seed: Annotated[int, typer.Option(min=0, help="Of the first weights and of the training.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     data: Annotated[str | None, typer.Option(help="Name of the images, instead of the recipe's.")] = None,
@@ -72,21 +74,51 @@ def train(
     out: Annotated[
         str | None, typer.Option(help="Name in data/checkpoints or path of the weights (default NAME, with what differs from its recipe).")
     ] = None,
+    pretrained: Annotated[
+        str | None, typer.Option(help="public: decompose the published network; its weights are only kept with --out.")
+    ] = None,
 ) -> None:
     """Train a network by its recipe and ship its weights. An interrupted training is taken up again."""
     from filterlens import checks, recipes
 
-    try:
+    with _refused("name"):
         checks.choice("name", name, recipes.names())
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    weights = {} if pretrained is None else {"pretrained": pretrained}
+    with _refused("data|n|out|split|seed|epochs|pretrained"):
+        trained = recipes.train(
+            name, seed=seed, epochs=epochs, data=data, n=n, out=out or (None if weights else True), checkpoint=True, **weights
+        )
+    if trained.before:
+        typer.echo(f"{100 * trained.before[0]:.2f} % of the test images with the whole layer, {100 * trained.before[1]:.2f} % decomposed")
+    typer.echo(f"{trained.path or name}: {100 * trained.history.test_accuracy[-1]:.2f} % of the test images")
+
+
+@app.command()
+def features(
+    name: Annotated[str, typer.Argument(help="A network with weights: resnet20, say, or resnet20-decomposed.")],
+    pretrained: Annotated[str | None, typer.Option(help="public, or the path of a checkpoint, instead of our own weights.")] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Keep the test features only, and the ranks of the training ones.")] = False,
+    data: Annotated[str, typer.Option(help="Name of the images.")] = "cifar10",
+    out: Annotated[str | None, typer.Option(help="Name in data/features or path of the file (default NAME, with what differs).")] = None,
+) -> None:
+    """Keep what a network's final layer sees of a data set. An interrupted run is taken up again."""
+    from filterlens import features as pooled
+
+    with _refused("name|data|out|split|pretrained"):
+        made = pooled.make(name, pretrained=pretrained or True, data=data, out=out or True, train_features=not summary, checkpoint=True)
+    full, half = (100 * made.about[key] for key in ("accuracy", "accuracy_half_precision"))
+    typer.echo(f"{made.path}: {full:.2f} % of the test images, {half:.2f} % from features in half precision")
+
+
+@contextmanager
+def _refused(arguments: str) -> Iterator[None]:
+    """A ValueError that names one of the arguments is a mistake of the user's, told in a line; missing files are told by main."""
     try:
-        trained = recipes.train(name, seed=seed, epochs=epochs, data=data, n=n, out=out or True, checkpoint=True)
+        yield
     except ValueError as error:
-        if isinstance(error, OSError) or not re.match(r"(data|n|out|split|seed|epochs): ", str(error)):
-            raise  # missing data is told by main; anything else is no mistake of the user's
+        if isinstance(error, OSError) or not re.match(rf"({arguments}): ", str(error)):
+            raise
         raise typer.BadParameter(str(error)) from None
-    typer.echo(f"{trained.path}: {100 * trained.history.test_accuracy[-1]:.2f} % of the test images")
 
 
 @app.command()

@@ -14,20 +14,25 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
-from filterlens import checks, data, models, training
-from filterlens.models import Normalization
+from filterlens import checks, data, decomposed, features, metrics, models, network, training
+from filterlens.lenses.influence import decompose, decompose_model
+from filterlens.models import CheckpointError, Normalization
 from filterlens.sources import cache
 from filterlens.training import batching
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A network fresh from its recipe, in eval mode; ``path`` is the checkpoint, if one was asked for."""
+    """A network fresh from its recipe, in eval mode; ``path`` is the checkpoint, if one was asked for.
+
+    ``before`` is only of a decomposed network: the test accuracy before training, of the whole final layer and decomposed.
+    """
 
     model: nn.Module
     history: training.History
     normalization: Normalization
     path: Path | None
+    before: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class Recipe:
     """The settings of one network; ``source`` says where they come from.
 
     ``schedule`` is given the optimizer and the number of batches of the whole run, and is stepped after each batch.
-    ``layout`` is how tensors lie in memory: it decides the speed, and the last bits of the weights.
+    ``layout`` is how tensors lie in memory: it decides the speed, and the last bits of the weights. With ``sets``, (r, s), a
+    trained network is decomposed and trained further, and it keeps its own normalization.
     """
 
     source: str
@@ -47,6 +53,7 @@ class Recipe:
     schedule: Callable[[torch.optim.Optimizer, int], LRScheduler] | None = None
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     layout: torch.memory_format = torch.contiguous_format
+    sets: tuple[int, int] | None = None
 
 
 def raw_minus_mean(train: data.Images) -> Normalization:
@@ -74,6 +81,18 @@ CIFAR = Recipe(
     layout=torch.channels_last,  # a fifth faster
 )
 
+# With these settings ``lenses.influence.retrain`` ends in the same weights.
+DECOMPOSED = Recipe(
+    source="arXiv 2112.07719 and its authors' README for ResNet-20: Adam, lr 1e-4, batches of 64, one epoch, r = s = 5",
+    data="cifar10",
+    epochs=1,
+    batch_size=64,
+    optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=1e-4),
+    normalization=lambda images: models.IMAGENET,
+    augment=training.flip_and_crop,
+    sets=(5, 5),
+)
+
 RECIPES = {
     "lenet": Recipe(
         source="MatConvNet's cnn_mnist, as in arXiv 1511.05084",
@@ -84,6 +103,7 @@ RECIPES = {
         normalization=raw_minus_mean,
     ),
     **{name: CIFAR for name in ("resnet20", "resnet32", "resnet44", "resnet56")},
+    **{name: DECOMPOSED for name in decomposed.names()},
 }
 
 
@@ -101,16 +121,22 @@ def train(
     out: str | Path | bool | None = None,
     n: int | None = None,
     checkpoint: str | Path | bool | None = None,
+    pretrained: bool | str | Path = True,
 ) -> Trained:
     """Train a network as its recipe says; what is given replaces the recipe's setting.
+
+    A decomposed network (resnet20-decomposed) begins as the trained one; which features its classes keep is read from the
+    features in data/features that were made with the same weights.
 
     seed: of the first weights and of the training; 0 by default.
     data: name of the images, "train" and "test" are both used; ``n`` takes that many training images, balanced.
     out: where the finished weights go: a name in data/checkpoints, or a path ending in .safetensors; True for a name that says
         what differs from the recipe (lenet, lenet-seed-1), so that no other run takes the recipe's own place. None writes nothing.
     checkpoint: the file to resume from after an interruption; True for one in the user's cache that is named by the settings.
+    pretrained: the weights that a decomposed network begins with: True for our own, "public" for the published ones, or a path.
 
-    Raises TypeError or ValueError for a bad argument, ``data.DataError`` for missing images.
+    Raises TypeError or ValueError for a bad argument, ``data.DataError`` for missing images, ``models.CheckpointError`` for
+    missing weights or features.
     """
     recipe = RECIPES[checks.choice("name", name, names())]
     seed = 0 if seed is None else checks.integer("seed", seed, 0)
@@ -120,15 +146,22 @@ def train(
         raise TypeError(f"out: got {checks.describe(out)}, expected a name, a path or True")
     if checkpoint is not None and not isinstance(checkpoint, str | Path | bool):
         raise TypeError(f"checkpoint: got {checks.describe(checkpoint)}, expected a path or True")
+    if recipe.sets is None and pretrained is not True:
+        raise ValueError(f"pretrained: got {pretrained!r}, expected True: {name} is trained from random weights")
+    if not isinstance(pretrained, str | Path) and pretrained is not True:
+        raise TypeError(f"pretrained: got {checks.describe(pretrained)}, expected True, 'public' or a path")
     images, tests = _images(recipe.data if data is None else data, n)
+    before, weights = None, "" if pretrained is True else str(pretrained)
     file = checkpoint or None
     if checkpoint is True:
-        file = cache() / "training" / f"{name}-{images.name.replace(':', '-').replace('/', '-')}-{len(images)}-{seed}-{epochs}.run"
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        model = models.load(name, pretrained=False)
+        told = "-".join([name, *([weights] if weights else []), images.name, *map(str, (len(images), seed, epochs))])
+        file = cache() / "training" / f"{re.sub('[:/]', '-', told)}.run"
+    if recipe.sets:
+        model, normalization, before = _taken_apart(name, pretrained, recipe.sets, tests)
+    else:
+        model, normalization = _fresh(name, seed), recipe.normalization(images)
     model = model.to(memory_format=recipe.layout)
-    normalization, optimizer = recipe.normalization(images), recipe.optimizer(model)
+    optimizer = recipe.optimizer(model)
     n_batches = epochs * len(batching.sizes(len(images), recipe.batch_size, single=False))
     history = training.fit(
         model,
@@ -145,7 +178,7 @@ def train(
         checkpoint=file,
         checkpoint_every=100 if file else None,
     )
-    path, command = None, _command(name, recipe, seed, epochs, images.name, n)
+    path, command = None, _command(name, recipe, seed, epochs, images.name, n, weights)
     if out is True:
         out = re.sub(r"[^\w.]+", "-", command.removeprefix("filterlens train "))
     if out:
@@ -159,10 +192,38 @@ def train(
             "test_loss": history.test_loss[-1],
             "threads": torch.get_num_threads(),
         }
+        if before:
+            about |= dict(zip(("r", "s"), recipe.sets, strict=True))
+            about |= {"accuracy_whole_layer": before[0], "accuracy_before_training": before[1]}
         path = models.save_checkpoint(out, model, normalization=normalization, about=about)
     if checkpoint is True and out:
         file.unlink(missing_ok=True)  # the finished weights stand elsewhere now
-    return Trained(model, history, normalization, path)
+    return Trained(model, history, normalization, path, before)
+
+
+def _fresh(name: str, seed: int) -> nn.Module:
+    """A network with random weights that the seed alone decides."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return models.load(name, pretrained=False)
+
+
+def _taken_apart(
+    name: str, pretrained: bool | str | Path, sets: tuple[int, int], tests: data.Images
+) -> tuple[nn.Module, Normalization, tuple[float, float]]:
+    """A trained network with its final layer decomposed, and its accuracy before and after that."""
+    base, (r, s) = decomposed.whole(name), sets
+    kept = features.load(features.default_name(base, pretrained))
+    model, normalization = models.load(base, pretrained=pretrained), models.normalization(base, pretrained=pretrained)
+    head, indices = network.classifier(model), kept.ranks.select(r, s).indices
+    if head.weight.shape != kept.linear.weight.shape or not torch.equal(head.weight, kept.linear.weight):
+        raise CheckpointError(
+            f"pretrained: the features {kept.name!r} were made with other weights; make them again: {kept.about['command']}"
+        )
+    seen, labels = network.pooled(model, tests.batches(250), normalization=normalization)
+    with torch.no_grad():
+        before = metrics.accuracy(head(seen), labels), metrics.accuracy(decompose(head, indices)(seen), labels)
+    return decompose_model(model, indices).requires_grad_(), normalization, before
 
 
 def _images(name: str, n: int | None) -> tuple[data.Images, data.Images]:
@@ -171,9 +232,10 @@ def _images(name: str, n: int | None) -> tuple[data.Images, data.Images]:
     return data.load(name, "train", n=n), data.load(name, "test")
 
 
-def _command(name: str, recipe: Recipe, seed: int, epochs: int, images: str, n: int | None) -> str:
+def _command(name: str, recipe: Recipe, seed: int, epochs: int, images: str, n: int | None, weights: str) -> str:
     """The command line that makes this very checkpoint; settings that are the recipe's go without saying."""
     parts = ["filterlens train", name]
+    parts += [f"--pretrained {weights}"] if weights else []
     parts += [f"--seed {seed}"] if seed else []
     parts += [f"--epochs {epochs}"] if epochs != recipe.epochs else []
     parts += [f"--data {images}"] if images != recipe.data else []

