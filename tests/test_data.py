@@ -170,6 +170,104 @@ def test_cifar10_prefers_originals_of_the_root_then_the_npz_then_the_cache(no_da
     assert data.load("cifar10", root=root).labels.tolist() == [3]
 
 
+def test_the_twenty_images_of_foolbox_are_verified(monkeypatch: pytest.MonkeyPatch, no_data: Path):
+    images = data.load("cifar10-20")
+    assert images.shape == (20, 3, 32, 32) and images.pixels.dtype == torch.uint8
+    assert images.labels.tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1, 0, 9, 5, 7, 9, 8, 5, 7, 8, 6]
+    assert images.classes[3] == "cat" and "test images number 0 to 19" in images.note
+    monkeypatch.setattr(archives, "CIFAR10_20_SHA256", "another")
+    with pytest.raises(data.DataError, match="not the known ones; pip install"):
+        data.load("cifar10-20")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(data.DataError, match="pip install foolbox"):
+        data.load("cifar10-20")
+
+
+@pytest.fixture
+def imagenet(tmp_path: Path) -> Path:
+    """A data root with two classes of ImageNet, listed as numbers 1 and 3 of four; 5 training and 3 validation pictures."""
+    number = 0
+    for split, counts in (("train", {"n00000004": 3, "n00000002": 2}), ("val", {"n00000002": 1, "n00000004": 2})):
+        for synset, count in counts.items():
+            (tmp_path / "imagenet" / split / synset).mkdir(parents=True)
+            for _ in range(count):
+                Image.new("RGB", (40, 30), (0, 10 * number, 0)).save(tmp_path / "imagenet" / split / synset / f"{number}.JPEG", quality=100)
+                number += 1
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "synset_words.txt").write_text("".join(f"n0000000{i} kind {i}\n" for i in range(1, 5)))
+    return tmp_path
+
+
+def test_imagenet_is_read_from_disk_with_the_numbers_of_its_classes(imagenet: Path):
+    train, test = data.load("imagenet", "train", root=imagenet, size=16), data.load("imagenet", root=imagenet)
+    assert train.labels.tolist() == [1, 1, 3, 3, 3] and test.labels.tolist() == [1, 3, 3]
+    assert train.classes == ["kind 1", "kind 2", "kind 3", "kind 4"] and test.shape == (3, 3, 224, 224)
+    assert isinstance(train.pixels, pictures.Photographs) and train.titles == list("34012")
+    assert torch.allclose(train.images[:, 1, 5, 9] * 255, torch.tensor([30.0, 40, 0, 10, 20]), atol=3)
+    assert data.load("imagenet", root=imagenet, n=2).labels.sort().values.tolist() == [1, 3]
+
+
+def test_imagenet_without_a_list_wants_all_thousand_classes(imagenet: Path):
+    (imagenet / "labels" / "synset_words.txt").unlink()
+    with pytest.raises(data.DataError, match="holds 2 classes, expected 1000"):
+        data.load("imagenet", root=imagenet)
+    for i in range(1000):
+        (imagenet / "imagenet" / "val" / f"n{i:08d}").mkdir(exist_ok=True)
+    images = data.load("imagenet", root=imagenet)
+    assert images.labels.tolist() == [2, 4, 4] and images.classes[4] == "n00000004"
+
+
+@pytest.mark.bad_input
+def test_an_imagenet_laid_out_otherwise_is_refused_with_the_layout(imagenet: Path, no_data: Path):
+    with pytest.raises(data.DataError, match="FILTERLENS_DATA.*imagenet/val/<WordNet id>"):
+        data.load("imagenet")
+    (imagenet / "imagenet" / "val" / "n00000009").mkdir()
+    with pytest.raises(data.DataError, match="n00000009.*does not list"):
+        data.load("imagenet", root=imagenet)
+    (imagenet / "imagenet" / "val" / "abacus").mkdir()
+    with pytest.raises(data.DataError, match="holds .'abacus'.*one folder per class"):
+        data.load("imagenet", root=imagenet)
+    shutil.rmtree(imagenet / "imagenet" / "train")
+    with pytest.raises(data.DataError, match="imagenet/train.*is no folder"):
+        data.load("imagenet", "train", root=imagenet)
+    shutil.rmtree(imagenet / "imagenet" / "val")
+    (imagenet / "imagenet" / "val" / "n00000002").mkdir(parents=True)
+    with pytest.raises(data.DataError, match="holds no pictures"):
+        data.load("imagenet", root=imagenet)
+
+
+@pytest.mark.parametrize(("size", "resize", "shape"), [(8, 16, (41, 23)), (24, 30, (33, 61)), (9, 9, (50, 20))])
+def test_resize_is_what_torchvision_does_before_its_central_crop(tmp_path: Path, size: int, resize: int, shape: tuple[int, int]):
+    from torchvision.transforms import v2
+
+    pixels = np.random.default_rng(2).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    steps = v2.Compose([v2.Resize(resize, interpolation=v2.InterpolationMode.BICUBIC), v2.CenterCrop(size), v2.PILToTensor()])
+    images = data.load(f"folder:{tmp_path}", size=size, resize=resize)
+    assert torch.equal(images.pixels.read()[0], steps(Image.fromarray(pixels)))
+    assert torch.equal(images[:1].pixels.read(), images.pixels.read())
+
+
+def test_pictures_come_in_order_whoever_decodes_them_first(tmp_path: Path):
+    """The first picture is by far the largest, so it is done last."""
+    for number in range(12):
+        side = 900 if number == 0 else 16
+        Image.new("RGB", (side, side), (20 * number, 0, 0)).save(tmp_path / f"{number:02d}.png")
+    images = data.load(f"folder:{tmp_path}", size=16)
+    assert images.pixels.read()[:, 0, 3, 5].tolist() == [20 * number for number in range(12)]
+
+
+def test_val_stands_in_for_a_test_folder_that_is_not_there(tmp_path: Path):
+    for split, count in (("train", 3), ("val", 2)):
+        (tmp_path / split / "a").mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (12, 12)).save(tmp_path / split / "a" / f"{i}.png")
+    assert len(data.load(f"folder:{tmp_path}")) == 2 and len(data.load(f"folder:{tmp_path}", "train")) == 3
+    (tmp_path / "test" / "a").mkdir(parents=True)
+    Image.new("RGB", (12, 12)).save(tmp_path / "test" / "a" / "0.png")
+    assert len(data.load(f"folder:{tmp_path}")) == 1
+
+
 def test_photographs_need_no_download(no_data: Path):
     images = data.load("photographs", size=32)
     assert images.shape == (len(pictures.PHOTOGRAPHS), 3, 32, 32) and set(images.labels.tolist()) == {-1}
@@ -292,6 +390,12 @@ BAD_ARGUMENTS = [
     (dict(name="mnist-5k", size="32"), TypeError, "size"),
     (dict(name="mnist-5k", seed=-1), ValueError, "seed"),
     (dict(name="mnist-5k", seed=None), TypeError, "seed"),
+    (dict(name="cifar10-20", split="train"), ValueError, "split"),
+    (dict(name="photographs", size=20, resize=19), ValueError, "resize: got 19"),
+    (dict(name="photographs", resize=223), ValueError, "resize: got 223"),
+    (dict(name="photographs", resize=0), ValueError, "resize"),
+    (dict(name="photographs", resize="256"), TypeError, "resize"),
+    (dict(name="mnist-5k", size=20, resize=24), ValueError, "resize: got 24, expected None"),
     (dict(name="mnist", root=7), TypeError, "root"),
     (dict(name="mnist", root="no-such-folder"), ValueError, "root"),
 ]
@@ -437,3 +541,8 @@ def test_real_data(data_root: Path, name: str, size: int, mean: float):
 def test_real_imagenet_samples_keep_class_order(data_root: Path):
     images = data.load("imagenet-samples", root=data_root)
     assert images.labels.tolist() == list(range(1000)) and images.classes[0].startswith("tench")
+
+
+def test_the_twenty_are_the_first_test_images_of_the_real_cifar10(data_root: Path):
+    twenty, first = data.load("cifar10-20"), data.load("cifar10", root=data_root)[:20]
+    assert torch.equal(twenty.pixels, first.pixels) and torch.equal(twenty.labels, first.labels)
