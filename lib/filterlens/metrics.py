@@ -20,7 +20,8 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 
     logits (n, C), labels (n,) integer in [0, C). Of equal logits the first counts.
     """
-    _classified(logits, labels)
+    checks.tensor("logits", logits, "n C")
+    checks.labels("labels", labels, *logits.shape)
     return float((logits.argmax(1) == labels.to(logits.device)).double().mean())
 
 
@@ -42,7 +43,8 @@ def reliability(logits: Tensor, labels: Tensor, *, bins: int = 15) -> Reliabilit
     logits (n, C), labels (n,) integer in [0, C). Bin m holds the images with confidence in ((m - 1) / bins, m / bins];
     ece = sum over m of count_m / n |accuracy_m - confidence_m| (Guo et al. 2017, arXiv 1706.04599, eq. 3; their bins are 15).
     """
-    _classified(logits, labels)
+    checks.tensor("logits", logits, "n C")
+    checks.labels("labels", labels, *logits.shape)
     checks.integer("bins", bins, 1)
     found, guess = logits.detach().cpu().double().softmax(1).max(1)
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
@@ -108,13 +110,6 @@ def spearman_per_image(a: Tensor, b: Tensor) -> Tensor:
     """
     _same_shape(a, b, least=2, per_image=True)
     return _correlation(_ranks(a), _ranks(b).to(a.device))
-
-
-def _classified(logits: Tensor, labels: Tensor) -> None:
-    checks.tensor("logits", logits, "n C")
-    checks.tensor("labels", labels, "n", sizes={"n": len(logits)}, floating=False)
-    if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
-        raise ValueError(f"labels: got {int(labels.min())} to {int(labels.max())}, expected integers in [0, {logits.shape[1] - 1}]")
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def ablate(
     """
     n, d = checks.tensor("features", features, "n d").shape
     indices = checks.index_rows("indices", indices, d)
-    labels = _checked_labels(labels, n, len(indices))
+    labels = checks.labels("labels", labels, n, len(indices))
     checks.choice("which", which, WHICH)
     checks.choice("noise", noise, NOISES)
     checks.integer("seed", seed, 0)
@@ -106,7 +106,7 @@ def essentiality(
     """
     linear = checked_linear(linear)
     n, d = checks.tensor("features", features, "n d", sizes={"d": linear.in_features}).shape
-    labels = _checked_labels(labels, n, linear.out_features)
+    labels = checks.labels("labels", labels, n, linear.out_features)
     checks.index_rows("indices", indices, d, rows=linear.out_features)
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
         raise TypeError(f"seeds: got {checks.describe(seeds)}, expected integers")
@@ -139,14 +139,6 @@ def _accuracy(linear: nn.Linear, features: Tensor, labels: Tensor) -> float:
         for part, truth in zip(features.split(ROWS), labels.split(ROWS), strict=True):
             right += int((linear(part.to(linear.weight)).argmax(1) == truth.to(linear.weight.device)).sum())
     return right / len(labels)
-
-
-def _checked_labels(labels: object, n: int, n_classes: int) -> Tensor:
-    checks.tensor("labels", labels, "n", sizes={"n": n}, floating=False)
-    labels = labels.long()
-    if int(labels.min()) < 0 or int(labels.max()) >= n_classes:
-        raise ValueError(f"labels: got {int(labels.min())} to {int(labels.max())}, expected integers in [0, {n_classes - 1}]")
-    return labels
 
 
 def _checked_stats(stats: object, noise: str, d: int) -> FeatureStats:
