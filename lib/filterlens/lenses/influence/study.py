@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ... import checks, network
 from ...models.checkpoints import CheckpointError
 from ...training import arguments, batching, snapshots
 from ...training.identity import digest
+from . import votes
 from .decomposition import decompose
-from .selection import InfluenceCounter, InfluentialFeatures, find_influential
+from .selection import InfluenceCounter, InfluentialFeatures
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +109,8 @@ def study(
         )
     run.over("train", train, run.vote)
     found = {name: counter.result(s, linear=head) for name, counter in counters.items()}
-    weights = find_influential(torch.ones(n_classes, d), torch.arange(n_classes), n_classes, s=s, rule="weight", linear=head)
-    sets = {"decomposed": found["absolute"].indices, "weights": weights.indices}
+    weights = votes.descending(votes.weight_of(head, n_classes, d))[:, :s]
+    sets = {"decomposed": found["absolute"].indices, "weights": weights}
     if signed:
         sets["signed"] = found["signed"].indices
     run.layers = {name: decompose(head, indices) for name, indices in sets.items()}

@@ -43,10 +43,7 @@ def shares(features: Tensor) -> Tensor:
 
     An image whose features are all zero has nothing to share.
     """
-    size = features.double().abs()
-    if features.dtype == torch.float64:  # only there can the sum overflow
-        largest = size.amax(1, keepdim=True)
-        size = size / torch.where(largest > 0, largest, 1)
+    size = _sizes(features)
     total = size.sum(1, keepdim=True)
     return (size / torch.where(total > 0, total, 1)).mul_(UNIT).round_().long()
 
@@ -63,15 +60,19 @@ def top(values: Tensor, r: int) -> Tensor:
 
 def covering(features: Tensor, coverage: float) -> Tensor:
     """Which features make up the smallest set that reaches this share of its image's L1 norm: (n, d) bool, zeros never."""
-    size = features.double().abs()
     if coverage == 1:  # by a running sum, a feature too small to change it would be left out
-        return size != 0
-    largest = size.amax(1, keepdim=True)
-    size = size / torch.where(largest > 0, largest, 1)
+        return features != 0
+    size = _sizes(features)
     ordered, order = size.sort(dim=1, descending=True, stable=True)
     reached = ordered.cumsum(1)
     wanted = (reached - ordered < coverage * reached[:, -1:]) & (ordered != 0)
     return torch.zeros_like(wanted).scatter_(1, order, wanted)
+
+
+def _sizes(features: Tensor) -> Tensor:
+    """|f_i| in double precision, scaled by a power of two where sums of them would overflow."""
+    size = features.double().abs()
+    return size * 2.0**-512 if features.dtype == torch.float64 and float(size.max()) > 1e150 else size
 
 
 def descending(score: Tensor, then: Tensor | None = None) -> Tensor:
