@@ -19,6 +19,8 @@ PLAIN, REDUCED = "0.45", "#d55e00"
 
 def reliability(results: dict[str, Reliability], ax: Axes) -> Axes:
     """Accuracy over confidence, one line per classifier, larger dots for more images; on the diagonal confidence is right."""
+    if not results:
+        raise ValueError("results: got none, expected at least one, label -> Reliability")
     ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="calibrated")
     for at, (name, found) in enumerate(results.items()):
         filled = (found.count > 0).cpu()
@@ -28,7 +30,7 @@ def reliability(results: dict[str, Reliability], ax: Axes) -> Axes:
         ax.scatter(x, y, s=200 * count / count.sum(), color=f"C{at}", marker=MARKERS[at % 10], alpha=0.5)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    bins = len(next(iter(results.values())).count) if results else 0
+    bins = len(next(iter(results.values())).count)
     ax.set(xlabel=f"confidence ({bins} bins)", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
     ax.legend(fontsize=8, loc="upper left")
     return ax
@@ -56,6 +58,8 @@ def logits(full: Tensor, decomposed: Tensor, ax: Axes, classes: Sequence[str] | 
 
 def history(history: History, ax: Axes) -> Axes:
     """Losses of every epoch on the left axis, the test accuracy on a right one (``ax.figure``'s last axis), as far as measured."""
+    if not len(history):
+        raise ValueError("history: got none, expected at least one epoch")
     epochs = np.arange(1, len(history) + 1)
     for name, values, style in (("training loss", history.train_loss, "o-"), ("test loss", history.test_loss, "s--")):
         if np.isfinite(values).any():

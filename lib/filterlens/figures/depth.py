@@ -31,8 +31,8 @@ def models_summary(rows: pd.DataFrame, ax: Axes) -> Axes:
     for source, part in rows.groupby("source", sort=False):
         ax.plot(part["eta"], [names.index(name) for name in part["model"]], **MARKS[source], linestyle="none", label=source)
         for name, eta in zip(part["model"], part["eta"], strict=True):
-            place = (7, 0) if source == "published" or names.count(name) == 1 else (7, 5)
-            ax.annotate(f"{eta:.3f}", (eta, names.index(name)), xytext=place, textcoords="offset points", va="center", fontsize=7)
+            beside = 0 if (rows["model"] == name).sum() == 1 else 5 if source == "published" else -5
+            ax.annotate(f"{eta:.3f}", (eta, names.index(name)), xytext=(7, beside), textcoords="offset points", va="center", fontsize=7)
     ax.set_yticks(range(len(names)), [f"{name} ({int(width[name])})" for name in names], fontsize=7)
     ax.set(xlabel="efficacy η = decomposed / full accuracy", ylabel="model (width of its features d)")
     span = max(rows["eta"].max() - lowest, 0.01)

@@ -62,7 +62,7 @@ def histogram(
     ax.axvline(s - 0.5, color="black", linestyle="--", linewidth=1)
     ax.annotate(f"s = {influential.s}", (s - 0.5, 0.97), xycoords=("data", "axes fraction"), xytext=(4, 0), textcoords="offset points",
                 va="top", fontsize=9)  # fmt: skip
-    every = -(-top // 64)
+    every = -(-top // 40)
     ax.set_xticks(range(0, top, every), order.tolist()[::every], fontsize=8 if top <= 26 else 6, rotation=0 if top <= 12 else 90)
     who = f"class {target}" if classes is None else f"class {target}, {names_of('classes', classes, n_classes)[target]}"
     images = f" of {int(influential.n_images[target]):,} images" if influential.rule in ("count", "coverage") else ""
@@ -71,9 +71,9 @@ def histogram(
 
 
 def surface(surface: Surface, ax: Axes, *, relative: bool = True) -> Axes:
-    """Figure 3: efficacy (or, with ``relative=False``, accuracy) over r and s as a heat map; framed: the best r for each s.
+    """Figure 3: efficacy (or, with ``relative=False``, accuracy) over r and s as a heat map; framed: the best r for each s, or all that tie.
 
-    Values are written in percent if there are at most 200; of equal values the smallest r is framed.
+    Values are written in percent if there are at most 200.
     """
     import seaborn
 
@@ -90,8 +90,8 @@ def surface(surface: Surface, ax: Axes, *, relative: bool = True) -> Axes:
         cbar_kws={"label": f"{name}, %"},
         **(written if n_cells <= 200 else {}),
     )
-    for column in range(len(surface.ss)):
-        ax.add_patch(Rectangle((column, int(values[:, column].argmax())), 1, 1, fill=False, edgecolor="red", linewidth=1.5))
+    for row, column in np.argwhere(values == values.max(0)):
+        ax.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="red", linewidth=1.5))
     ax.invert_yaxis()
     ax.tick_params(axis="y", rotation=0)
     ax.set(xlabel="s, features per class (framed: the best r)", ylabel="r, votes per image")

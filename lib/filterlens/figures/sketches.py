@@ -30,7 +30,7 @@ def network_sketch(ax: Axes, *, d: int, n_classes: int, s: int | None = None) ->
         for i, x in enumerate(features):
             strong = s is not None and a == 0 and i < s
             _link(ax, x, y, colour="C0" if strong else LINE, width=1.8 if strong else 0.5, above=strong)
-    ax.text(0.13, 1.04, f"last maps\n{d} channels", ha="center", va="bottom", fontsize=8)
+    ax.text(0.13, 1.08, f"last maps\n{d} channels", ha="center", va="bottom", fontsize=8)
     ax.text(0.66, 1.04, f"W: {n_classes} x {d} weights", ha="center", va="bottom", fontsize=8)
     return ax
 
@@ -43,7 +43,7 @@ def decomposed_sketch(ax: Axes, *, d: int, n_classes: int, s: int) -> Axes:
     for a, y in enumerate(classes):
         for i in sorted(draw.permutation(d)[:s]):
             _link(ax, features[i], y, colour=f"C{a % 10}", width=1.4)
-        ax.plot([CLASSES_AT + 0.04, 1.02], [y, y], color=f"C{a % 10}", linewidth=1.2, zorder=1)
+        ax.plot([CLASSES_AT, 1.02], [y, y], color=f"C{a % 10}", linewidth=1.2, zorder=1)
     box = {"boxstyle": "round,pad=0.01", "facecolor": "white", "edgecolor": FEATURE, "linewidth": 0.8}
     ax.add_patch(FancyBboxPatch((1.03, classes[-1] - 0.05), 0.07, classes[0] - classes[-1] + 0.1, **box))
     ax.text(1.065, float(np.mean(classes)), "softmax", rotation=90, ha="center", va="center", fontsize=8)
@@ -59,7 +59,7 @@ def _columns(ax: Axes, d: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     ax.scatter([CLASSES_AT] * n_classes, classes, s=90, color=[f"C{a % 10}" for a in range(n_classes)], zorder=3)
     ax.text(FEATURES_AT, -0.06, f"features f\n({d})", ha="center", va="top", fontsize=8)
     ax.text(CLASSES_AT, -0.06, f"logits z\n({n_classes} classes)", ha="center", va="top", fontsize=8)
-    ax.set(xlim=(0, 1), ylim=(-0.22, 1.2))
+    ax.set(xlim=(0, 1), ylim=(-0.22, 1.25))
     ax.axis("off")
     return features, classes
 
