@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from filterlens import data, models, recipes, training
+from filterlens import data, decomposed, features, metrics, models, recipes, training
+from filterlens.lenses import influence
 from filterlens.models import checkpoints
 
 torch.set_num_threads(1)
@@ -109,6 +110,132 @@ def test_an_interrupted_recipe_goes_on_from_the_cache(digits: str, tmp_path: Pat
     assert not kept.exists()  # finished weights stand elsewhere
 
 
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Ten colours with noise: 60 training and 30 test images of 3 x 32 x 32."""
+    draw, arrays = np.random.default_rng(3), {}
+    means = draw.integers(0, 256, (10, 3, 1, 1))
+    for split, n in (("train", 60), ("test", 30)):
+        labels = np.arange(n) % 10
+        noisy = means[labels] + draw.normal(0, 20, (n, 3, 32, 32))
+        arrays |= {f"x_{split}": noisy.clip(0, 255).astype(np.uint8), f"y_{split}": labels}
+    file = tmp_path_factory.mktemp("colours") / "colours.npz"
+    np.savez(file, **arrays)
+    return f"npz:{file}"
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet32", "resnet44", "resnet56"])
+def test_the_settings_of_the_cifar_networks(name: str) -> None:
+    recipe = recipes.RECIPES[name]
+    assert (recipe.data, recipe.epochs, recipe.batch_size) == ("cifar10", 24, 128)
+    assert recipe.augment is training.flip_and_crop and recipe.layout is torch.channels_last and recipe.sets is None
+    model = models.load(name, pretrained=False)
+    (group,) = recipe.optimizer(model).param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (0.2, 0.9, 5e-4, True)
+    assert len(group["params"]) == len(list(model.parameters()))
+    assert recipe.normalization(None) is models.IMAGENET
+
+
+def test_one_cycle_peaks_after_a_fifth_and_ends_near_zero() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.2, momentum=0.9)
+    schedule, rates = recipes.one_cycle(optimizer, 200), []
+    for _ in range(200):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step() if len(rates) < 200 else None
+    assert int(np.argmax(rates)) in (39, 40) and max(rates) == pytest.approx(0.2, rel=0.03) and rates[0] < 0.01 and rates[-1] < 1e-3
+    up, down = np.diff(rates[:39]), np.diff(rates[41:])
+    assert up.min() > 0 > down.max() and np.ptp(up) < 1e-9 and np.ptp(down) < 1e-9  # straight lines
+    assert optimizer.param_groups[0]["momentum"] == 0.9
+
+
+def test_weights_trained_channels_last_are_saved_contiguous(colours: str, tmp_path: Path) -> None:
+    trained = recipes.train("resnet20", data=colours, epochs=2, out=tmp_path / "mine.safetensors")
+    assert len(trained.history) == 2 and trained.before is None
+    assert max(rate for (rate,) in trained.history.lr) <= 0.2 and trained.history.lr[-1][0] < 1e-3
+    assert trained.model.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    stored = checkpoints.read(trained.path)[0]
+    assert all(value.is_contiguous() for value in stored.values())
+    again = models.load("resnet20", pretrained=trained.path)
+    assert all(torch.equal(value, trained.model.state_dict()[name]) for name, value in again.state_dict().items())
+    assert torch.allclose(models.normalization("resnet20", pretrained=trained.path).mean, models.IMAGENET.mean)
+
+
+def test_an_interrupted_cycle_goes_on_where_it_was(colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "resnet20", replace(recipes.CIFAR, batch_size=20))
+    whole = recipes.train("resnet20", data=colours, epochs=2)
+    real, epochs = training.loop.evaluate, []
+
+    def interrupted(*arguments):
+        epochs.append(1)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training.loop, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recipes.train("resnet20", data=colours, epochs=2, checkpoint=tmp_path / "far.run")
+    resumed = recipes.train("resnet20", data=colours, epochs=2, checkpoint=tmp_path / "far.run")
+    assert whole.history.lr == resumed.history.lr
+    assert all(torch.equal(value, resumed.model.state_dict()[name]) for name, value in whole.model.state_dict().items())
+
+
+@pytest.fixture
+def own(colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A project that ships a resnet20, hardly trained, and its features; returns the name of the images."""
+    monkeypatch.setattr(checkpoints, "folder", lambda: tmp_path / "checkpoints")
+    monkeypatch.setattr(features, "folder", lambda: tmp_path / "features")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        model = models.load("resnet20", pretrained=False)
+    about = {"command": "none", "seed": 5, "epochs": 0, "data": "none", "accuracy": 0.1}
+    models.save_checkpoint("resnet20", model, normalization=models.Normalization(mean=0.5, std=0.3), about=about)
+    features.make("resnet20", data=colours, out="resnet20")
+    return colours
+
+
+def test_the_settings_of_the_decomposed_networks() -> None:
+    """The authors' README for ResNet-20, r = s = 5 as in the paper."""
+    recipe = recipes.RECIPES["resnet20-decomposed"]
+    assert (recipe.data, recipe.epochs, recipe.batch_size, recipe.sets) == ("cifar10", 1, 64, (5, 5))
+    (group,) = recipe.optimizer(models.load("resnet20", pretrained=False)).param_groups
+    assert group["lr"] == 1e-4 and recipe.augment is training.flip_and_crop and recipe.schedule is None
+
+
+def test_a_decomposed_network_is_retrained_and_shipped(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "resnet20-decomposed", replace(recipes.DECOMPOSED, batch_size=32))
+    trained = recipes.train("resnet20-decomposed", data=own, out="resnet20-decomposed", seed=2)
+    kept, train, test = features.load("resnet20"), data.load(own, "train"), data.load(own, "test")
+    indices = kept.ranks.select(5, 5).indices
+    model, normalization = models.load("resnet20"), models.normalization("resnet20")
+    alone = influence.retrain(model, indices, train, test, batch_size=32, seed=2, normalization=normalization)
+    assert all(torch.equal(value, trained.model.state_dict()[name]) for name, value in alone.model.state_dict().items())
+    assert trained.history.test_accuracy == alone.history.test_accuracy and len(trained.history) == 1
+    images = normalization.apply(test.images)
+    with torch.no_grad():
+        logits = model(images), influence.decompose_model(model, indices)(images)
+    assert trained.before == tuple(metrics.accuracy(some, test.labels) for some in logits)
+    again = decomposed.load("resnet20-decomposed")
+    assert torch.equal(again.linear.indices, indices) and again.linear.weight.shape == (10, 5) and not again.training
+    assert all(torch.equal(value, trained.model.state_dict()[name]) for name, value in again.state_dict().items())
+    assert torch.equal(decomposed.normalization("resnet20-decomposed").std, normalization.std)
+    story = models.about("resnet20-decomposed")
+    assert (story["r"], story["s"], story["epochs"]) == (5, 5, 1) and story["accuracy_before_training"] == trained.before[1]
+    assert story["command"] == f"filterlens train resnet20-decomposed --seed 2 --data {own}"
+
+
+def test_features_of_other_weights_are_not_taken_for_these(own: str) -> None:
+    model = models.load("resnet20", pretrained=False)
+    about = {"command": "none", "seed": 5, "epochs": 0, "data": "none", "accuracy": 0.1}
+    models.save_checkpoint("resnet20", model, normalization=models.IMAGENET, about=about)
+    with pytest.raises(
+        models.CheckpointError, match="'resnet20' were made with other weights; make them again: filterlens features resnet20"
+    ):
+        recipes.train("resnet20-decomposed", data=own)
+    with pytest.raises(features.FeaturesError, match="expected one of .'resnet20'"):
+        recipes.train("resnet32-decomposed", data=own)
+
+
 def test_the_shipped_lenet_reads_the_test_digits(data_root: Path) -> None:
     about = models.about("lenet")
     assert about["command"] == "filterlens train lenet" and about["epochs"] == 20 and about["seed"] == 0
@@ -141,6 +268,10 @@ def test_the_shipped_lenet_reads_embedded_digits() -> None:
         ("out", ("lenet",), {"out": 3}, TypeError),
         ("out", ("lenet",), {"out": ""}, TypeError),
         ("checkpoint", ("lenet",), {"checkpoint": 3}, TypeError),
+        ("pretrained", ("lenet",), {"pretrained": "public"}, ValueError),
+        ("pretrained", ("lenet",), {"pretrained": False}, ValueError),
+        ("pretrained", ("resnet20-decomposed",), {"pretrained": False}, TypeError),
+        ("pretrained", ("resnet20-decomposed",), {"pretrained": 7}, TypeError),
     ],
 )
 def test_bad_input(name: str, arguments: tuple, options: dict, error: type[Exception], digits: str, tmp_path: Path, monkeypatch) -> None:

@@ -22,6 +22,7 @@ from filterlens.training import batching, snapshots
 from filterlens.training.identity import digest
 
 BATCH, BLOCK = 250, 2000  # images through the network at once, and between two writings of how far it has come
+MAX_RANKS = 2**30  # bytes
 _NEEDED = ("test_features", "test_labels", "linear.weight", "ranks", "mass", "n_images", "n_silent", "mean", "std")
 
 
@@ -59,6 +60,8 @@ def names() -> list[str]:
 
 def default_name(name: str, pretrained: bool | str | Path = True, data: str = "cifar10") -> str:
     """What ``make`` calls the features of a network by default: resnet20, resnet20-public, the name of a checkpoint's file."""
+    if not all(isinstance(value, str) for value in (name, data)):
+        raise TypeError(f"name, data: got {checks.describe(name)} and {checks.describe(data)}, expected names")
     first = name if isinstance(pretrained, bool) else f"{name}-public" if pretrained == "public" else Path(pretrained).stem
     return re.sub(r"[^\w.]+", "-", first if data == "cifar10" else f"{first}-{data}")
 
@@ -110,10 +113,10 @@ def make(
     if pretrained is False:
         raise ValueError("pretrained: got False, expected weights: features of a random network are not worth a file")
     model, normalization = _network(name, pretrained)
+    train, test = _images(data, "train"), _images(data, "test")
     file, target = _file(name, pretrained, data, checkpoint), _target(name, pretrained, data, out)
     if not isinstance(train_features, bool):
         raise TypeError(f"train_features: got {checks.describe(train_features)}, expected True or False")
-    train, test = _images(data, "train"), _images(data, "test")
     head = _head(model, train, normalization, name)
     for split, images in (("train", train), ("test", test)):
         least, most = int(images.labels.min()), int(images.labels.max())
@@ -121,6 +124,11 @@ def make(
             raise ValueError(
                 f"data: the {split} labels of {data!r} are {least} to {most}, expected 0 to {head.out_features - 1}, as {name}"
             )
+    if 8 * head.out_features * head.in_features**2 > MAX_RANKS:
+        said = f"the ranks of {head.in_features} features in {head.out_features} classes are too many to keep"
+        raise ValueError(f"name: {said}, expected a narrower network; lenses.influence.study needs no ranks")
+    if target is not None:
+        _try_folder(target)
     seen = _stream(model.to(memory_format=torch.channels_last), {"train": train, "test": test}, normalization, file)
     tensors, about = _packed(head, seen, train_features)
     about = {
@@ -244,16 +252,24 @@ def _target(name: str, pretrained: bool | str | Path, data: str, out: str | Path
     if out is None or out is False:
         return None
     if out is True:
-        out = default_name(name, pretrained, str(data))
+        out = default_name(name, pretrained, data)
     bare = isinstance(out, str) and Path(out).name == out and not out.endswith(".safetensors")
     return folder() / f"{out}.safetensors" if bare else Path(out).expanduser()
+
+
+def _try_folder(target: Path) -> None:
+    """Learn now, not after the run, that the file could not be kept."""
+    try:
+        snapshots.check_writable(target)
+    except ValueError as error:
+        raise ValueError(str(error).replace("checkpoint:", "out:", 1)) from error
 
 
 def _file(name: str, pretrained: bool | str | Path, data: str, checkpoint: str | Path | bool | None) -> Path | None:
     if checkpoint is not None and (not isinstance(checkpoint, str | Path | bool) or not str(checkpoint)):
         raise TypeError(f"checkpoint: got {checks.describe(checkpoint)}, expected a path or True")
     if checkpoint is True:
-        return cache() / "features" / f"{default_name(name, pretrained, str(data))}.run"
+        return cache() / "features" / f"{default_name(name, pretrained, data)}.run"
     return Path(checkpoint).expanduser() if checkpoint else None
 
 
