@@ -8,6 +8,7 @@ from typing import Any
 _HOMES = {
     "Axis": "axes", "Explorer": "explorer", "Beside": "explorer", "BudgetError": "sheets", "Network": "decoded",
     "decoding_explorer": "decoding", "character_explorer": "characters",
+    "influence_explorer": "influence",
 }  # fmt: skip
 __all__ = [*_HOMES, "panels"]
 

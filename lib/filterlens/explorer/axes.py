@@ -27,6 +27,7 @@ class Axis:
     ``by``: name of the earlier axis the keys belong to (a tuple of names, if the keys are tuples); found by itself if just one
     earlier axis has these options. ``labels``: what to call an option (its own value, unless given); ``label``: what to call the axis.
     ``control``: "select", or "slider" for ordered numbers; ``cell``: row and column, for axes that form a grid.
+    ``when``: other axes and their options beside which this one matters; beside others its control is hidden, its value stays.
     """
 
     options: Iterable[Option] | Mapping[Any, Iterable[Option]]
@@ -35,6 +36,7 @@ class Axis:
     labels: Mapping[Option, str] = field(default_factory=dict)
     control: str = "select"
     cell: tuple[int, int] | None = None
+    when: Mapping[str, Iterable[Option]] = field(default_factory=dict)
 
 
 class Axes:
@@ -52,6 +54,17 @@ class Axes:
             axis = given if isinstance(given, Axis) else Axis(given)
             _check_words(f"axes[{name!r}]", axis)
             self._add(name, axis)
+        for name, axis in self.axes.items():
+            self._check_when(f"axes[{name!r}].when", axis.when)
+
+    def _check_when(self, argument: str, when: object) -> None:
+        if not isinstance(when, Mapping):
+            raise TypeError(f"{argument}: got {checks.describe(when)}, expected a dict of axes and options")
+        for other, options in when.items():
+            every = self.every(self.known(other, argument))
+            unknown = [option for option in _listed(f"{argument}[{other!r}]", options) if not among(option, every)]
+            if unknown:
+                raise ValueError(f"{argument}[{other!r}]: got {unknown[:3]}, expected some of {_some(every)}")
 
     def _add(self, name: str, axis: Axis) -> None:
         if isinstance(axis.options, Mapping):
@@ -176,6 +189,7 @@ class Axes:
                 "options": [[list(key), values] for key, values in self._lists[name].items()],
                 "labels": [[option, axis.labels[option]] for option in self.every(name) if option in axis.labels],
                 "control": axis.control, "cell": None if axis.cell is None else list(axis.cell),
+                "when": [[other, _listed(other, options)] for other, options in axis.when.items()],
             }
             for name, axis in self.axes.items()
         ]  # fmt: skip

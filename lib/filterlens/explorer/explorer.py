@@ -43,7 +43,8 @@ class _Renderer:
         self.call, self.name = call, getattr(call, "__name__", type(call).__name__)
         self.arguments = _arguments(call, self.name, space)
         self.axes = space.needed(self.arguments)
-        self.computed: tuple[str, dict] | None = getattr(call, "computed", None)
+        self.computed: tuple[str, Any] | None = getattr(call, "computed", None)  # (kind, data), or (kind, function that gives data)
+        self.fetched: bool = getattr(call, "fetched", False)  # whether the data lie beside the page, not in it
 
     def answer(self, pick: Mapping[str, Option], space: Axes) -> list[dict[str, Any]]:
         """The panels for a pick, in the protocol's form."""
@@ -183,13 +184,17 @@ class Explorer(anywidget.AnyWidget):
             space = space.restricted({axis: [value] for axis, value in pick.items()})
         described = []
         for renderer in self._calls:
+            whose = f"{renderer.name!r} in {self.title!r}"
             about: dict[str, Any] = {"axes": list(renderer.axes), "first": sheets.text_of([renderer.answer(pick, self._space)])}
             if renderer.computed is not None and every:
                 kind, data = renderer.computed
-                about["computed"] = [kind, sheets.text_of([data])]
+                data = data() if callable(data) else data
+                if renderer.fetched:
+                    about["computed"], about["sheet"] = [kind, ""], folder.write_one(data, whose=whose)
+                else:
+                    about["computed"] = [kind, sheets.text_of([data])]
             elif every and renderer.axes:
                 states = (renderer.answer(one, self._space) for one in space.picks(renderer.axes))
-                whose = f"{renderer.name!r} in {self.title!r}"
                 about["sheets"], about["starts"] = folder.write(states, whose=whose)
             described.append(about)
         state = {"title": self.title, "axes": space.encode(), "pick": pick, "renderers": described}

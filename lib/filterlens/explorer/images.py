@@ -22,10 +22,10 @@ FRAMES = (None, "red", "yellow", "accent")
 
 
 def encode(values: np.ndarray | Tensor) -> dict[str, Any]:
-    """An array as the script receives it: ``dtype`` (int8, uint8 or float32), ``shape``, and ``data`` in C order, little endian."""
+    """An array as the script receives it: ``dtype`` (int8, uint8, uint16, int32 or float32), ``shape``, and ``data`` in C order, little endian."""
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if array.dtype not in (np.int8, np.uint8):
-        array = array.astype("<f4")
+        array = array.astype({"uint16": "<u2", "int32": "<i4"}.get(array.dtype.name, "<f4"))
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": np.ascontiguousarray(array).tobytes()}
 
 

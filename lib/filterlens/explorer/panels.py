@@ -90,16 +90,19 @@ class Pictures(Panel):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Bars(Panel):
-    """One bar per label and series; clicking bar i sets the axes of ``picks[i]``."""
+    """One bar per label and series; clicking bar i sets the axes of ``picks[i]``. ``cut``: a line after so many bars, the others paler."""
 
     labels: Sequence[str]
     series: Mapping[str, Sequence[float] | Tensor]
     highlight: int | None = None
     picks: Sequence[Pick | None] | None = None
+    cut: int | None = None
 
     def check(self) -> None:
         _several("labels", self.labels, str)
         _series(self.series, len(self.labels))
+        if self.cut is not None:
+            checks.integer("cut", self.cut, 0, len(self.labels))
         if self.highlight is not None:
             checks.integer("highlight", self.highlight, 0, len(self.labels) - 1)
         if self.picks is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PARTS = ("arrays", "panels", "bars", "charts", "network", "characters", "answers", "explorer")
+PARTS = ("arrays", "panels", "bars", "charts", "network", "characters", "influence_numbers", "influence", "answers", "explorer")
 HERE = Path(__file__).parent
 
 

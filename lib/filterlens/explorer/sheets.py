@@ -82,19 +82,24 @@ class Sheets:
         """The names of the files, and for each the number of its first state. BudgetError as soon as the chapter's are too many."""
         names, starts = [], []
         for start, some in _sheets(states):
-            content = text_of(some)
-            name = hashlib.sha256(content.encode()).hexdigest()[:16]
-            path = self.folder / f"{name}.js"
-            part = path.with_suffix(".part")
-            part.write_text(f'filterlensSheet("{name}", "{content}");\n', encoding="utf-8")
-            os.replace(part, path)
-            names.append(name)
+            names.append(self._written(text_of(some), whose, "bake fewer, for example bake={'filter': range(20)}"))
             starts.append(start)
-            if (size := self.size()) > self.budget:
-                limit = f"expected at most {self.budget / 1e6:.1f} MB"
-                raise BudgetError(f"bake: with the states of {whose} this chapter's take {size / 1e6:.1f} MB, {limit}; "
-                                  "bake fewer, for example bake={'filter': range(20)}")  # fmt: skip
         return names, starts
+
+    def _written(self, content: str, whose: str, advice: str) -> str:
+        name = hashlib.sha256(content.encode()).hexdigest()[:16]
+        path = self.folder / f"{name}.js"
+        part = path.with_suffix(".part")
+        part.write_text(f'filterlensSheet("{name}", "{content}");\n', encoding="utf-8")
+        os.replace(part, path)
+        if (size := self.size()) > self.budget:
+            limit = f"expected at most {self.budget / 1e6:.1f} MB"
+            raise BudgetError(f"bake: with the states of {whose} this chapter's take {size / 1e6:.1f} MB, {limit}; {advice}")
+        return name
+
+    def write_one(self, state: Any, *, whose: str) -> str:
+        """The name of a file with just this: what the page computes with. The same content twice is one file."""
+        return self._written(text_of([state]), whose, "give the explorer fewer images or features")
 
     def keep(self, name: str, html: str) -> None:
         """Store an explorer's HTML under a name, for other pages to show."""

@@ -66,7 +66,8 @@ function pageSource(state, folder) {
     answer(i, at) {
       const renderer = renderers[i];
       if (renderer.cached?.key === renderer.key(at)) return renderer.cached.panels;
-      return answered(renderer, at, axes, folder).then((panels) => {
+      const isCurrent = () => renderer.key(pick) === renderer.key(at);
+      return answered(renderer, at, axes, folder, isCurrent).then((panels) => {
         renderer.cached = { key: renderer.key(at), panels };
         return panels;
       });
@@ -80,23 +81,41 @@ function pageSource(state, folder) {
       for (const other of near.map((option) => settle(axes, { ...pick, [name]: option }))) {
         for (const renderer of renderers) {
           if (renderer.sheets) await fetchSheet(renderer, numberOf(renderer, other, axes), folder).catch(() => {});
-          else if (renderer.computed) await unpackOnce(renderer, "data", renderer.computed[1]);
+          else if (renderer.computed) await dataOf(renderer, folder).catch(() => {});
         }
       }
     },
   };
 }
 
-async function answered(renderer, pick, axes, folder) {
+async function answered(renderer, pick, axes, folder, isCurrent) {
   if (renderer.key(pick) === renderer.isFirst) return (await unpackOnce(renderer, "embedded", renderer.first))[0];
   if (renderer.computed) {
-    const [data] = await unpackOnce(renderer, "data", renderer.computed[1]);
-    return COMPUTED[renderer.computed[0]](data, pick);
+    const pause = async () => {
+      await afterPaint();
+      if (!isCurrent()) throw new Error("Another pick has been made meanwhile.");
+    };
+    return COMPUTED[renderer.computed[0]](await dataOf(renderer, folder), pick, pause);
   }
   const number = numberOf(renderer, pick, axes);
   const { states, start } = await fetchSheet(renderer, number, folder);
   if (!states[number - start]) throw new Error("The page holds no answer to this pick.");
   return states[number - start];
+}
+
+/** What the page computes a renderer's panels from: embedded in the page, or a file beside it that is fetched when first needed. */
+async function dataOf(renderer, folder) {
+  if (renderer.sheet) return (await fetchStates(renderer.sheet, folder))[0];
+  return (await unpackOnce(renderer, "data", renderer.computed[1]))[0];
+}
+
+/** When what has been drawn is in sight: long computations go on from there. A page out of sight paints nothing, and need not wait. */
+function afterPaint() {
+  return new Promise((resolve) => {
+    const paint = typeof requestAnimationFrame === "function" ? requestAnimationFrame : setTimeout;
+    const late = setTimeout(resolve, 100);
+    paint(() => setTimeout(() => (clearTimeout(late), resolve()), 0));
+  });
 }
 
 /** Unpack a packed text once; its states from then on. */
@@ -146,13 +165,16 @@ if (typeof window !== "undefined") {
 async function fetchSheet(renderer, number, folder) {
   let index = renderer.starts.length - 1;
   while (renderer.starts[index] > number) index -= 1;
-  const name = renderer.sheets[index];
+  return { states: await fetchStates(renderer.sheets[index], folder), start: renderer.starts[index] };
+}
+
+async function fetchStates(name, folder) {
   if (!sheets.has(name)) {
     const promise = load(`${folder}${name}.js`, name).then(unpack);
     promise.catch(() => sheets.delete(name)); // the next pick tries again
     sheets.set(name, promise);
   }
-  return { states: (await sheets.get(name)).states, start: renderer.starts[index] };
+  return (await sheets.get(name)).states;
 }
 
 function load(address, name) {

@@ -1,12 +1,12 @@
 // Arrays as Python sends them: unpacked into typed arrays, turned into colours, painted. panels.js draws with them.
 
-const BYTES = { int8: 1, uint8: 1, float32: 4 };
+const BYTES = { int8: 1, uint8: 1, uint16: 2, int32: 4, float32: 4 };
 
 /** The numbers of a protocol array {dtype, shape, data}; `data` is a DataView, a typed array or an ArrayBuffer. */
 function numbersOf(array) {
   const { dtype, shape, data } = array;
   const size = BYTES[dtype];
-  if (!size) throw new Error(`array dtype: got ${dtype}, expected int8, uint8 or float32`);
+  if (!size) throw new Error(`array dtype: got ${dtype}, expected ${Object.keys(BYTES).join(", ")}`);
   const count = shape.reduce((product, n) => product * n, 1);
   const buffer = data instanceof ArrayBuffer ? data : data.buffer;
   const start = data instanceof ArrayBuffer ? 0 : data.byteOffset;
@@ -15,8 +15,9 @@ function numbersOf(array) {
   }
   if (dtype === "int8") return new Int8Array(buffer, start, count);
   if (dtype === "uint8") return new Uint8Array(buffer, start, count);
-  // Floats must begin at a multiple of four bytes; a view into a packed block need not.
-  return start % 4 === 0 ? new Float32Array(buffer, start, count) : new Float32Array(buffer.slice(start, start + count * 4));
+  // Wider numbers must begin at a multiple of their bytes; a view into a packed block need not.
+  const Wider = { uint16: Uint16Array, int32: Int32Array, float32: Float32Array }[dtype];
+  return start % size === 0 ? new Wider(buffer, start, count) : new Wider(buffer.slice(start, start + count * size));
 }
 
 /** Unpack base64 of a zlib stream: uint32 length n, n bytes of JSON, then the bytes that {dtype, shape, at} point into. */

@@ -92,7 +92,7 @@ function drawBars(panel, context) {
 }
 
 /** Rows of label, bar and value: all there is to say stands there. */
-function lyingBars({ labels, series, highlight, picks }, context) {
+function lyingBars({ labels, series, highlight, picks, cut }, context) {
   const [low, high] = extentOf(series, true);
   const percentOf = (value) => ((value - low) / (high - low)) * 100;
   const zero = percentOf(0);
@@ -105,25 +105,26 @@ function lyingBars({ labels, series, highlight, picks }, context) {
       bar.style.cssText = `left:${Math.min(zero, percentOf(value))}%;width:${Math.abs(percentOf(value) - zero)}%`;
       track.append(bar);
     });
-    const marked = i === highlight ? " fl-highlight" : "";
+    const marked = (i === highlight ? " fl-highlight" : "") + (isCut(i, cut) ? " fl-beyond" : "");
     const name = make("span", { class: "fl-bar-label" }, label, i === highlight && make("span", { class: "fl-hidden" }, " (marked)"));
     const said = series.map((one) => {
       const name = series.length > 1 && make("span", { class: "fl-hidden" }, `${one.name} `);
       return make("span", {}, name, words(one.values[i] ?? NaN));
     });
     const value = make("span", { class: `fl-value${said.length > 1 ? " fl-several" : ""}` }, ...said);
-    return make("li", {}, pickable(picks?.[i], context, { class: `fl-bar-row${marked}` }, name, track, value));
+    return make("li", { class: i === cut && i > 0 ? "fl-cut" : null }, pickable(picks?.[i], context, { class: `fl-bar-row${marked}` }, name, track, value));
   });
   return [legendOf(series), make("ul", { class: "fl-bars-lying" }, ...rows)].filter(Boolean);
 }
 
 /** Columns over a common zero line; up to 32 that can be picked are buttons. */
-function standingBars({ title, labels, series, highlight, picks }, context) {
+function standingBars({ title, labels, series, highlight, picks, cut }, context) {
   const count = labels.length;
   const [low, high] = extentOf(series, true);
   const readout = makeReadout();
   const picked = picks ? picks.findIndex((pick) => isPicked(pick, context)) : -1;
-  const notes = (i) => (i === highlight ? " (marked)" : picks && !picks[i] ? " (not to be picked here)" : "");
+  const place = (i) => (isNumber(cut) ? (isCut(i, cut) ? " (beyond the line)" : " (before the line)") : "");
+  const notes = (i) => (i === highlight ? " (marked)" : picks && !picks[i] ? " (not to be picked here)" : place(i));
   const say = (i) => `${labels[i]}: ${valuesAt(series, i)}${notes(i)}`;
   const box = { viewBox: `0 0 ${count} 1`, preserveAspectRatio: "none" };
   const svg = makeSvg("svg", { ...box, role: "img", "aria-label": largestOf(labels, series) });
@@ -135,11 +136,14 @@ function standingBars({ title, labels, series, highlight, picks }, context) {
       if (!isNumber(one.values[i])) return "";
       return `M${left.toFixed(3)} ${top(0)}V${top(one.values[i]).toFixed(4)}h${share.toFixed(3)}V${top(0)}z`;
     };
-    const rest = labels.map((_, i) => (i === highlight ? "" : bar(i))).join("");
+    const rest = labels.map((_, i) => (i === highlight || isCut(i, cut) ? "" : bar(i))).join("");
     svg.append(makeSvg("path", { d: rest, class: `fl-fill fl-series-${s % 4}` }));
+    const beyond = labels.map((_, i) => (i !== highlight && isCut(i, cut) ? bar(i) : "")).join("");
+    if (beyond) svg.append(makeSvg("path", { d: beyond, class: `fl-fill fl-series-${s % 4} fl-beyond` }));
     if (highlight !== null) svg.append(makeSvg("path", { d: bar(highlight), class: `fl-fill fl-series-${s % 4} fl-highlight` }));
   });
   svg.append(makeSvg("line", { x1: 0, x2: count, y1: top(0), y2: top(0), class: "fl-zero" }));
+  if (isNumber(cut)) svg.append(makeSvg("line", { x1: cut, x2: cut, y1: 0, y2: 1, class: "fl-cut-line" }));
   const plot = make("div", { class: "fl-plot" }, svg);
   const asButtons = picks && count <= BUTTONS;
   if (asButtons) {
@@ -154,6 +158,11 @@ function standingBars({ title, labels, series, highlight, picks }, context) {
   const chart = make("div", { class: "fl-chart" }, axisNumbers(low, high), plot, ticksBelow(labels));
   if (asButtons) chart.style.minWidth = `${count * 24 + 56}px`;
   return [legendOf(series), asButtons ? scroller(title || "bars", chart) : chart, readout].filter(Boolean);
+}
+
+/** Whether bar i lies beyond the line that stands after `cut` bars, if there is one. */
+function isCut(i, cut) {
+  return isNumber(cut) && i >= cut;
 }
 
 function columnButtons({ picks, context, say, readout }) {

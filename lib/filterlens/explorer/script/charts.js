@@ -108,11 +108,14 @@ function matrixStart(picks, context) {
   return row < 0 ? [0, 0] : [row, picks[row].findIndex((pick) => isPicked(pick, context))];
 }
 
+/** A frame around the picked cell, or around all neighbours in its row that would pick the same. */
 function markPickedCell(surface, picks, context, [h, w]) {
   const [row, column] = matrixStart(picks, context);
   if (!isPicked(picks[row][column], context)) return;
+  const after = picks[row].findIndex((pick, i) => i > column && !isPicked(pick, context));
+  const cells = (after < 0 ? w : after) - column;
   const mark = make("span", { class: "fl-picked-cell", "aria-hidden": "true" });
-  mark.style.cssText = `width:${100 / w}%;height:${100 / h}%;left:${(column / w) * 100}%;top:${(row / h) * 100}%`;
+  mark.style.cssText = `width:${(100 * cells) / w}%;height:${100 / h}%;left:${(column / w) * 100}%;top:${(row / h) * 100}%`;
   surface.append(mark);
 }
 

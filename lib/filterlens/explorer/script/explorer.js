@@ -80,7 +80,7 @@ function explore(el, source, ready = () => {}) {
     message.hidden = !failure;
     message.textContent = failure;
     root.removeAttribute("aria-busy");
-    status.textContent = source.axes.map((axis) => `${axis.label} ${nameOf(axis, pick[axis.name])}`).join(", ");
+    status.textContent = source.axes.filter((axis) => matters(axis, pick)).map((axis) => `${axis.label} ${nameOf(axis, pick[axis.name])}`).join(", ");
   }
 
   // JupyterLab's own shortcuts would take the arrow keys from a control; its key bindings look at the focused element itself.
@@ -170,6 +170,11 @@ function optionsOf(axis, pick) {
   return axis.lists.get(key);
 }
 
+/** Whether an axis decides anything beside the other values of a pick. */
+function matters(axis, pick) {
+  return axis.when.every(([name, options]) => options.includes(pick[name]));
+}
+
 /** What an option is called. */
 function nameOf(axis, option) {
   axis.names ??= new Map(axis.labels);
@@ -227,7 +232,7 @@ function select(box, id, axis, current, choose) {
       else steps.forEach((button) => button.remove());
     }
     field.selectedIndex = options.indexOf(pick[axis.name]);
-    box.hidden = options.length < 2; // nothing to choose
+    box.hidden = options.length < 2 || !matters(axis, pick); // nothing to choose
     steps[0].setAttribute("aria-disabled", field.selectedIndex === 0);
     steps[1].setAttribute("aria-disabled", field.selectedIndex === options.length - 1);
   };
@@ -244,5 +249,6 @@ function slider(box, id, axis, current, choose) {
     field.value = String(options.indexOf(pick[axis.name]));
     output.textContent = nameOf(axis, pick[axis.name]);
     field.setAttribute("aria-valuetext", output.textContent);
+    box.hidden = !matters(axis, pick);
   };
 }

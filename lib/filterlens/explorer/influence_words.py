@@ -1,0 +1,113 @@
+"""What the influence explorer says: sentences that ``influence`` and ``script/influence.js`` fill with the same numbers."""
+
+from __future__ import annotations
+
+LINKED = "r = s"
+FREE = "free"
+
+RULE_WORDS: dict[str, dict[str, str]] = {
+    "count": {
+        "label": "votes (count)",
+        "chosen": "Each image votes for its r = {r} largest features; a class keeps the s = {s} with the most votes.",
+        "histogram": "Votes for {name}", "series": "votes",
+        "scored": "{images} training images vote for their r = {r} largest features.",
+    },
+    "coverage": {
+        "label": "votes (coverage 50 %)",
+        "chosen": "Each image votes for as few features as hold half of its sum; a class keeps the s = {s} with the most votes. This rule takes no r.",
+        "histogram": "Votes for {name}", "series": "votes",
+        "scored": "{images} training images vote for as few features as hold half of their sum.",
+    },
+    "weight": {
+        "label": "signed weight",
+        "chosen": "A class keeps the s = {s} features with its largest weights. This rule takes no r.",
+        "histogram": "Weights of {name}", "series": "weight",
+        "scored": "The layer's weights, largest first; no image is asked.",
+    },
+    "abs_weight": {
+        "label": "|weight|",
+        "chosen": "A class keeps the s = {s} features whose weights are largest in size, whatever their sign. This rule takes no r.",
+        "histogram": "Sizes of the weights of {name}", "series": "size of the weight",
+        "scored": "Sizes of the layer's weights, largest first; no image is asked.",
+    },
+    "contribution": {
+        "label": "contribution",
+        "chosen": "A class keeps the s = {s} features that add most to its logit, weight times feature, on average over its images. This rule takes no r.",
+        "histogram": "Contributions to the logit of {name}", "series": "contribution",
+        "scored": "Weight times feature, mean over {images} training images.",
+    },
+}  # fmt: skip
+
+NOISE_WORDS: dict[str, str] = {
+    "zero": "zero",
+    "mean": "their mean over {source} images",
+    "unit": "draws from the normal distribution of mean 0 and deviation 1, one fixed draw for each image and feature",
+}
+
+WORDS: dict[str, str] = {
+    "accuracy": "Accuracy on {n} test images",
+    "accuracy_note": "{network}. {chosen}",
+    "full": "full layer",
+    "decomposed": "decomposed layer",
+    "right": "{right} of {n} images",
+    "eta": "η",
+    "eta_note": "decomposed over full accuracy",
+    "agreement": "agreement",
+    "agreement_note": "of images get the same class from both layers, right or wrong",
+    "cost": "multiply-adds",
+    "cost_text": "{full} → {few}",
+    "cost_note": "{classes} classes × {d} features, and {classes} × {s}",
+    "of_class": "{name}",
+    "of_class_text": "{full} → {few}",
+    "of_class_note": "of its {n} images, full and decomposed",
+    "exact": "in full precision",
+    "exact_note": "the decomposed layer: {few}; the full layer, {exact}: {full}. All else is counted from features of 8 bits.",
+    "same": "the same number of images",
+    "one_more": "1 image more than here",
+    "more": "{n} images more than here",
+    "one_fewer": "1 image fewer than here",
+    "fewer": "{n} images fewer than here",
+    "by_class": "Accuracy by class, in percent",
+    "cut": "The first {shown} of {d} features; a class keeps those left of the line.",
+    "feature": "feature {i}",
+    "users": "Which other classes use the features of {name}?",
+    "users_note": "The first {shown} of its {s}.",
+    "nobody": "no other class",
+    "overlap": "Features that two classes share",
+    "overlap_note": "Of s = {s}. Two classes share {mean} on average, and all of them together use {union} of {d} features.",
+    "image": "{title}",
+    "image_alt": "test image {row}, {title}",
+    "one": "Image {row} through both layers",
+    "is": "its class",
+    "says_full": "the full layer says",
+    "says_few": "the decomposed layer says",
+    "agree": "agreement",
+    "yes": "yes",
+    "no": "no",
+    "both_right": "both are right",
+    "both_wrong": "both are wrong, in the same way",
+    "only_full": "the full layer alone is right",
+    "only_few": "the decomposed layer alone is right",
+    "none": "both are wrong, in different ways",
+    "top": "Its largest features",
+    "top_count": "The image votes for those left of the line, its r = {r} largest.",
+    "top_other": "Largest first; this rule takes no r.",
+    "top_series": "feature",
+    "logits": "Its logits",
+    "logits_note": "The class {name} is marked. The decomposed layer keeps the bias and s = {s} features of each class.",
+    "curve": "Accuracy over s, in percent",
+    "curve_note": "At s = {s}: {few} decomposed, {full} full.",
+    "curve_note_r": "With r = {r}. At s = {s}: {few} decomposed, {full} full.",
+    "curve_y": "accuracy, %",
+    "surface": "Accuracy over r and s, in percent",
+    "surface_note": "Every cell counts all {n} test images. A click takes its r and s.",
+    "surface_other": "This rule takes no r: one row. A click takes its s.",
+    "any_r": "any r",
+    "row": "r {r}",
+    "column": "s {s}",
+    "ablation": "Accuracy of the full layer with features replaced, in percent",
+    "ablation_note": "By {noise}. At s = {s}: {few} with the {s} influential features of its true class replaced in each image, "
+    "{rest} with all its others.",
+    "ablation_few": "influential features replaced",
+    "ablation_rest": "all others replaced",
+}
