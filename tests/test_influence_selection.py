@@ -117,7 +117,7 @@ def test_bounds_of_votes(table, seed):
     assert torch.equal(everything.order, everything.mass.argsort(dim=1, descending=True, stable=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_order_of_images_scale_of_images_and_order_of_features(table, moments):
     """Oracle 3."""
@@ -238,7 +238,7 @@ def test_another_cut_of_the_same_ranking():
 # streams and ranks
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tables(), st.lists(st.integers(1, 5), min_size=12, max_size=12), st.booleans())
 def test_a_stream_equals_the_whole_bit_for_bit(table, sizes, signed):
     rows, labels, n_classes, r, s = table
@@ -282,11 +282,11 @@ def test_images_are_taken_a_few_thousand_at_a_time(monkeypatch):
     seen, shares = [], arithmetic.shares
     monkeypatch.setattr(arithmetic, "shares", lambda some: seen.append(some.numel()) or shares(some))
     find_influential(torch.ones(1, 1).expand(9000, 3), torch.zeros(9000, dtype=torch.long), 1, r=1, s=1)
-    find_influential(torch.ones(1, 1).expand(700, 2**14), torch.zeros(700, dtype=torch.long), 1, r=1, s=1)
-    assert sum(seen) == 27_000 + 700 * 2**14 and max(seen) <= 2**22 and seen[:3] == [3 * 4096, 3 * 4096, 3 * 808]
+    find_influential(torch.ones(1, 1).expand(300, 2**14), torch.zeros(300, dtype=torch.long), 1, r=1, s=1)
+    assert sum(seen) == 27_000 + 300 * 2**14 and max(seen) <= 2**22 and seen[:3] == [3 * 4096, 3 * 4096, 3 * 808]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tables(), st.booleans())
 def test_ranks_give_every_r_and_s(table, signed):
     rows, labels, n_classes, _, _ = table
@@ -438,7 +438,6 @@ def test_bad_input_is_refused_by_the_name_of_the_argument(name, argument, value,
     function, arguments = GOOD[name]
     before = COUNTER.state_dict()
     swapped = "labels" if (argument, value) == ("n_classes", 2) else argument  # labels above the classes that were promised
-    swapped = "labels" if name in ("find", "ranks") and (argument, value) == ("n_classes", 1) else swapped
     with pytest.raises(error, match=rf"^{swapped}\b"):
         function(**{**arguments, argument: value})
     assert all(torch.equal(a, b) for a, b in zip(before.values(), COUNTER.state_dict().values(), strict=True))

@@ -70,9 +70,12 @@ def covering(features: Tensor, coverage: float) -> Tensor:
 
 
 def _sizes(features: Tensor) -> Tensor:
-    """|f_i| in double precision, scaled by a power of two where sums of them would overflow."""
+    """|f_i| in double precision; images whose sum could overflow or lose bits are scaled by a power of two, which changes no share."""
     size = features.double().abs()
-    return size * 2.0**-512 if features.dtype == torch.float64 and float(size.max()) > 1e150 else size
+    if features.dtype != torch.float64:
+        return size
+    largest = size.amax(1, keepdim=True)
+    return torch.where(largest > 1e150, size * 2.0**-512, torch.where(largest < 1e-150, size * 2.0**512, size))
 
 
 def descending(score: Tensor, then: Tensor | None = None) -> Tensor:
