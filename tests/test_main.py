@@ -26,7 +26,7 @@ def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     print(f"filterlens --help: {1000 * (time.perf_counter() - started):.0f} ms")
     assert done.returncode == 0
     listed = done.stdout.partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "] == ["run", "book", "train", "bench"]
+    assert [line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "] == ["run", "book", "train", "features", "bench"]
     heavy = "[m for m in ('torch', 'numpy', 'papermill', 'sphinx', 'yaml') if m in sys.modules]"
     loaded = f"import sys, filterlens.__main__, filterlens.runs, filterlens.book; print({heavy})"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.strip() == "[]"
@@ -87,13 +87,69 @@ def test_train_hands_on_its_options_and_says_where_the_weights_are(monkeypatch: 
 
     def trained(name: str, **options: object) -> SimpleNamespace:
         seen.update(options, name=name)
-        return SimpleNamespace(path=tmp_path / "lenet.safetensors", history=history)
+        return SimpleNamespace(path=tmp_path / "lenet.safetensors", history=history, before=None)
 
     monkeypatch.setattr(recipes, "train", trained)
     done = CliRunner().invoke(__main__.app, ["train", "lenet", "--seed", "3", "--n", "100", "--data", "mnist-5k"])
     assert done.output.strip() == f"{tmp_path / 'lenet.safetensors'}: 98.70 % of the test images"
     assert seen == {"name": "lenet", "seed": 3, "epochs": None, "data": "mnist-5k", "n": 100, "out": True, "checkpoint": True}
     assert CliRunner().invoke(__main__.app, ["train", "lenett"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("options", "out"), [([], None), (["--out", "mine"], "mine")])
+def test_train_of_public_weights_tells_before_and_after_and_ships_only_on_request(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], out: str | None
+) -> None:
+    seen = {}
+    history = SimpleNamespace(test_accuracy=[0.913])
+
+    def trained(name: str, **given: object) -> SimpleNamespace:
+        seen.update(given, name=name)
+        return SimpleNamespace(path=None, history=history, before=(0.917, 0.8859))
+
+    monkeypatch.setattr("filterlens.recipes.train", trained)
+    done = CliRunner().invoke(__main__.app, ["train", "resnet20-decomposed", "--pretrained", "public", *options])
+    assert done.output.strip().splitlines() == [
+        "91.70 % of the test images with the whole layer, 88.59 % decomposed",
+        "resnet20-decomposed: 91.30 % of the test images",
+    ]
+    assert (seen["name"], seen["pretrained"], seen["out"]) == ("resnet20-decomposed", "public", out)
+
+
+def test_features_hands_on_its_options_and_says_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = {}
+
+    def made(name: str, **options: object) -> SimpleNamespace:
+        seen.update(options, name=name)
+        return SimpleNamespace(path=tmp_path / "some.safetensors", about={"accuracy": 0.9173, "accuracy_half_precision": 0.9171})
+
+    monkeypatch.setattr("filterlens.features.make", made)
+    done = CliRunner().invoke(__main__.app, ["features", "resnet20", "--pretrained", "public", "--summary"])
+    assert done.output.strip() == f"{tmp_path / 'some.safetensors'}: 91.73 % of the test images, 91.71 % from features in half precision"
+    expected = {"name": "resnet20", "pretrained": "public", "data": "cifar10", "out": True, "train_features": False, "checkpoint": True}
+    assert seen == expected
+    CliRunner().invoke(__main__.app, ["features", "resnet20", "--data", "npz:own.npz", "--out", "own"])
+    assert seen == expected | {"pretrained": True, "data": "npz:own.npz", "out": "own", "train_features": True}
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["features", "resnet21"], "name: got 'resnet21', expected one of"),
+        (["features", "resnet20", "--data", "cifar11", "--pretrained", "PATH"], "data: got 'cifar11', expected one of"),
+        (["features", "lenet", "--data", "mnist-5k"], "name: LeNet has no linear layer"),
+        (["train", "lenet", "--pretrained", "public"], "pretrained: got 'public', expected True"),
+    ],
+)
+def test_features_and_train_refuse_in_a_line(arguments: list[str], said: str, tmp_path: Path) -> None:
+    from filterlens import models
+
+    about = {"command": "none", "seed": 5, "epochs": 0, "data": "none", "accuracy": 0.1}
+    path = models.save_checkpoint(tmp_path / "own.safetensors", models.load("resnet20", pretrained=False), about=about)
+    done = CliRunner().invoke(__main__.app, [str(path) if argument == "PATH" else argument for argument in arguments])
+    words = " ".join(done.output.replace("│", " ").split())
+    assert done.exit_code == 2 and said in words and "Traceback" not in done.output
 
 
 @pytest.mark.bad_input

@@ -144,6 +144,39 @@ def test_normalizations_of_torchvision_are_those_of_its_weights(name: str, mean:
 # Weights on disk
 
 
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("torchvision/resnet50", (232, 224)),  # of its second weights, the default ones
+        ("torchvision/densenet121", (256, 224)),
+        ("torchvision/efficientnet_b3", (320, 300)),
+        ("timm/resnet18.tv_in1k", (256, 224)),
+        ("efficientnet-lite0", (256, 224)),
+        ("resnet56", (32, 32)),
+        ("lenet", (28, 28)),
+    ],
+)
+def test_evaluation_sizes_are_those_of_the_weights(name: str, sizes: tuple[int, int]):
+    assert models.evaluation_size(name) == sizes
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("name", "error", "match"),
+    [
+        ("resnet21", ValueError, "name: got 'resnet21'"),
+        (7, TypeError, "name"),
+        ("", ValueError, "name"),
+        ("torchvision/resnet51", ValueError, "name: .*resnet50"),
+        ("timm/no_such_net", ValueError, "name"),
+        ("torchvision/maskrcnn_resnet50_fpn", ValueError, "name: .*whose weights name no size"),
+    ],
+)
+def test_evaluation_sizes_of_other_names_are_refused(name: object, error: type, match: str):
+    with pytest.raises(error, match=match):
+        models.evaluation_size(name)
+
+
 def test_a_checkpoint_comes_back_as_it_was_saved(home: Path):
     model = models.load("lenet", pretrained=False)
     mean = torch.rand(1, 28, 28) * 255

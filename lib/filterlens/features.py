@@ -166,7 +166,7 @@ def _head(model: nn.Module, images: data.Images, normalization: Normalization, n
         return network.classifier(model, example=normalization.apply(one))
     except ValueError as error:
         if str(error).startswith("model:"):
-            raise ValueError(f"name: {error}") from error
+            raise ValueError(str(error).replace("model:", "name:", 1)) from error
         raise ValueError(f"data: the images of {images.name!r}, {tuple(one.shape[1:])}, do not go through {name!r} ({error})") from error
 
 
