@@ -65,7 +65,7 @@ def run(on_batch=None, n: int = 45, **options) -> Study:
         "batch_size": 5,
         "checkpoint_every": EVERY,
         "signed": True,
-        "normalization": Normalization((0.4, 0.6), (0.2, 0.3)),
+        "normalization": Normalization(mean=(0.4, 0.6), std=(0.2, 0.3)),
     }
     return study(toy(), Drawn(n, 1, on_batch), Drawn(33, 2, on_batch), **{**settings, **options})
 
@@ -87,7 +87,7 @@ def whole() -> Study:
 
 
 def test_the_same_numbers_as_in_memory(whole):
-    model, scaling = toy(), Normalization((0.4, 0.6), (0.2, 0.3))
+    model, scaling = toy(), Normalization(mean=(0.4, 0.6), std=(0.2, 0.3))
     features, labels = network.pooled(model, Drawn(45, 1).batches(5), normalization=scaling)
     unseen, truth = network.pooled(model, Drawn(33, 2).batches(5), normalization=scaling)
     head = model[-1].requires_grad_(False)
@@ -108,7 +108,7 @@ def test_the_same_numbers_as_in_memory(whole):
 
 def test_pairs_of_tensors_other_batches_and_one_ranking_only(whole):
     train, test = (next(Drawn(n, seed).batches(n)) for n, seed in ((45, 1), (33, 2)))
-    found = study(toy(), train, test, r=2, s=3, batch_size=11, normalization=Normalization((0.4, 0.6), (0.2, 0.3)))
+    found = study(toy(), train, test, r=2, s=3, batch_size=11, normalization=Normalization(mean=(0.4, 0.6), std=(0.2, 0.3)))
     assert found.influential_signed is None and found.decomposed_signed is None
     assert torch.equal(found.influential.counts, whole.influential.counts) and torch.allclose(
         found.influential.mass, whole.influential.mass
@@ -267,9 +267,10 @@ images = [
     ("nothing", None, T), ("a name", "cifar10", T), ("images alone", PAIR[0], T), ("rank 3", (PAIR[0][0], PAIR[1]), V), ("fewer labels", (PAIR[0], PAIR[1][1:]), V),
     ("labels above", (PAIR[0], PAIR[1] + 1), V), ("labels below", (PAIR[0], PAIR[1] - 1), V), ("float labels", (PAIR[0], PAIR[1].float()), T), ("bytes", (PAIR[0].byte(), PAIR[1]), T),
     ("empty", (PAIR[0][:0], PAIR[1][:0]), V), ("NaN", (PAIR[0] * NAN, PAIR[1]), V), ("0 to 255", (PAIR[0] * 255, PAIR[1]), V),
+    ("other channels", (PAIR[0][:, :1], PAIR[1]), V),
 ]  # fmt: skip
 BAD = {
-    "model": [("nothing", None, T), ("a name", "resnet20", T), ("a VGG's head", vgg, V), ("a flattened map", flat, V), ("no convolution", nn.Linear(3, 2), V)],
+    "model": [("nothing", None, T), ("a name", "resnet20", T), ("a VGG's head", vgg, V), ("a flattened map", flat, V), ("no convolution", nn.Sequential(nn.Flatten(), nn.Linear(60, C)), V)],
     "train": images,
     "test": images,
     "r": [*count, ("above the width", D + 1, V)],

@@ -85,6 +85,8 @@ def study(
     normalize = batching.normalize(normalization)
     batch_size, every = checks.integer("batch_size", batch_size, 1), checks.integer("checkpoint_every", checkpoint_every, 1)
     path = arguments.file(checkpoint)
+    for name, images in (("train", train), ("test", test)):
+        arguments.try_one(name, images, model, normalize)
     example, _ = next(iter(train[:1].batches(1)))
     head = network.classifier(model, example=batching.like(normalize(example), model, arguments.device(model)))
     n_classes, d = head.out_features, head.in_features
