@@ -42,6 +42,7 @@ class WholeLayer:
         reach = np.maximum(np.maximum(peak, np.abs(means)), normal.max())
         largest = float((np.abs(weight) @ reach + np.abs(bias)).max())
         self.scale = ROOM / largest if largest > 0 else 1.0
+        self.exact = values, weight, bias  # in full precision: what the whole numbers are compared with
         self.features = _whole(values / self.step[:, None])
         self.weight, self.bias = _whole(weight * self.step * self.scale), _whole(bias * self.scale)
         self.mean_weight, self.noise_weight = _whole(weight * means * self.scale), _whole(weight * self.scale / PARTS)
@@ -87,6 +88,17 @@ class WholeLayer:
             found = classes - 1 - (logits.max(axis=0) & ((1 << bits) - 1))
             right[s], agree[s] = self.right(found), np.count_nonzero(found == self.full)
         return right, agree
+
+    def right_exactly(self, order: np.ndarray, ss: Iterable[int]) -> np.ndarray:
+        """Images that the decomposed layer gets right in full precision (S,), for each s of ``ss``, which rise."""
+        values, weight, bias = self.exact
+        logits, found, sizes = np.repeat(bias[:, None], values.shape[1], axis=1), [], list(ss)
+        for s in range(sizes[-1]):
+            for c, i in enumerate(order[:, s]):
+                logits[c] += weight[c, i] * values[i]
+            if s + 1 in sizes:
+                found.append(np.count_nonzero(first_largest(logits) == self.labels))
+        return np.array(found)
 
     def replaced(self, noise: str, y: int) -> np.ndarray:
         """What each feature adds to each logit of class y's images (d, C, n of the class or 1) once it is replaced."""
