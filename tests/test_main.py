@@ -43,9 +43,7 @@ def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
         (["book", "--profile", "boook"], "profile: got 'boook'"),
     ],
 )
-def test_a_mistake_is_told_in_a_line_without_a_traceback(
-    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_is_told_in_a_line_without_a_traceback(arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "_execute", lambda *_: pytest.fail("a kernel was started"))
     monkeypatch.setattr(book, "render", lambda *_, **__: pytest.fail("pages were built"))
     monkeypatch.setattr(sys, "argv", ["filterlens", *arguments])
