@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -157,7 +159,8 @@ def test_essentiality_is_the_accuracy_of_the_full_layer(noise: str) -> None:
 
 def test_a_long_table_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, stats = essentiality(FEATURES, LABELS, LINEAR, INDICES), feature_stats(FEATURES)
-    monkeypatch.setattr("filterlens.lenses.influence.essentiality.ROWS", 3)
+    # the package's attribute of that name is the function
+    monkeypatch.setattr(importlib.import_module("filterlens.lenses.influence.essentiality"), "ROWS", 3)
     parts, again = essentiality(FEATURES, LABELS, LINEAR, INDICES), feature_stats(FEATURES)
     assert parts.original == whole.original and torch.equal(parts.influential, whole.influential) and torch.equal(parts.other, whole.other)
     torch.testing.assert_close(again.mean, stats.mean), torch.testing.assert_close(again.std, stats.std)
