@@ -22,7 +22,8 @@ CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 FASHION_CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 DIGITS = [str(digit) for digit in range(10)]
 
-CIFAR10_20_SHA256 = "b92d7dfc28e661b1596e3d7ebe6f560c66a9676dedcd6a2ff31e2db87b29688e"  # of pixels (20, 3, 32, 32) and labels, equal to the original test images number 0 to 19
+# Of pixels (20, 3, 32, 32) and labels, which are those of the original test images number 0 to 19.
+CIFAR10_20_SHA256 = "b92d7dfc28e661b1596e3d7ebe6f560c66a9676dedcd6a2ff31e2db87b29688e"
 
 # Debian's dataset-fashion-mnist holds the original archives with the gzip header's name and time stripped, hence other hashes.
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")

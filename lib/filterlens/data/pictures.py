@@ -137,7 +137,7 @@ def imagenet(split: str, root: str | Path | None) -> Pictures:
 
     A part of the classes is taken with labels/synset_words.txt in the data root, which tells the number and the name of each id.
     """
-    layout = "imagenet/train/<WordNet id>/*.JPEG and imagenet/val/<WordNet id>/*.JPEG, such as imagenet/val/n01440764/ILSVRC2012_val_00000293.JPEG"
+    layout = "imagenet/train/<WordNet id>/*.JPEG and imagenet/val/<WordNet id>/*.JPEG, such as imagenet/val/n01440764/some.JPEG"
     root = data_root(root)
     place = root and root / "imagenet" / ("train" if split == "train" else "val")
     if place is None or not place.is_dir():
