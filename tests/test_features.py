@@ -295,3 +295,41 @@ def test_shipped_features_read_the_test_images_as_their_story_says(name: str, mo
 def test_the_public_networks_ship(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert {"resnet20-public", "resnet32-public"} <= set(features.names())
+
+
+def _own(n_classes: int = 10) -> torch.nn.Module:
+    torch.manual_seed(5)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 7, 5), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(7, n_classes)
+    )
+
+
+def test_a_network_of_ones_own_is_collected_in_memory(toy: tuple[str, Path]) -> None:
+    model, images = _own(), {split: data.load(toy[0], split) for split in ("train", "test")}
+    found = features.collect(model.train(), images["train"], images["test"], normalization=models.IMAGENET)
+    assert model.training and model[4].weight.requires_grad  # the caller's network is as it was
+    for split, own in images.items():
+        x, y = network.pooled(model, own.batches(8), normalization=models.IMAGENET)
+        torch.testing.assert_close(getattr(found, split)[0], x)
+        assert torch.equal(getattr(found, split)[1], y)
+    x, y = found.train
+    assert torch.equal(found.ranks.ranks, influence.count_ranks(x, y, 10).ranks) and torch.equal(found.stats.mean, x.double().mean(0))
+    assert torch.equal(found.linear.weight, model[4].weight) and not found.linear.weight.requires_grad
+    assert found.about["accuracy"] == metrics.accuracy(found.linear(found.test[0]), found.test[1]) and found.path is None
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    "name, changes, error",
+    [
+        ("model", {"model": "resnet20"}, TypeError),
+        ("model", {"model": torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten())}, ValueError),
+        ("train", {"train": torch.rand(3, 3, 32, 32)}, TypeError),
+        ("test", {"test": None}, TypeError),
+        ("train: labels", {"model": _own(9)}, ValueError),
+    ],
+)
+def test_bad_input_to_collect(name: str, changes: dict, error: type[Exception], toy: tuple[str, Path]) -> None:
+    given = {"model": _own(), "train": data.load(toy[0], "train"), "test": data.load(toy[0], "test")} | changes
+    with pytest.raises(error, match=f"^{name}"):
+        features.collect(**given)

@@ -13,7 +13,10 @@ from filterlens import _torchvision
 
 __version__ = "0.1.0"
 
-_ROOMS = ("book", "checks", "data", "explorer", "figures", "lenses", "linear", "metrics", "models", "network", "recipes", "runs", "training")
+_ROOMS = (
+    "book", "checks", "data", "decomposed", "explorer", "features", "figures", "lenses", "linear", "metrics", "models", "network",
+    "recipes", "runs", "surveys", "training",
+)  # fmt: skip
 __all__ = [*_ROOMS, "__version__"]
 
 _torchvision.install()

@@ -7,6 +7,7 @@ network, ``lenses.influence`` counts the ranks, ``checkpoints`` keeps the file w
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,39 @@ def make(
     if checkpoint is True:
         file.unlink(missing_ok=True)  # the finished features stand elsewhere now
     return load(path)
+
+
+def collect(model: nn.Module, train: data.Images, test: data.Images, *, normalization: Normalization | None = None) -> PooledFeatures:
+    """The same of a network of your own, in memory and in full precision: for the influence lens and its explorer.
+
+    train, test: images as ``data.load`` gives them, with labels that are classes of the network. Memory: all features in single
+    precision, and one batch's forward pass.
+
+    Raises TypeError or ValueError naming the argument; ValueError for a network whose head is not one linear layer after pooling.
+    """
+    checks.module("model", model)
+    for name, images in {"train": train, "test": test}.items():
+        if not isinstance(images, data.Images):
+            raise TypeError(f"{name}: got {checks.describe(images)}, expected data.Images, as data.load returns them")
+    one, _ = next(train[:1].batches(1))
+    head = network.classifier(model, example=one if normalization is None else normalization.apply(one))
+    for name, images in {"train": train, "test": test}.items():
+        checks.labels(f"{name}: labels", images.labels, len(images), head.out_features)
+    seen = [network.pooled(model, images.batches(BATCH), normalization=normalization) for images in (train, test)]
+    linear = copy.deepcopy(head).cpu().float().requires_grad_(False).eval()
+    (x, y), (x_test, y_test) = ((features.float(), labels) for features, labels in seen)
+    said = {"n_train": len(y), "n_test": len(y_test), "d": head.in_features, "accuracy": metrics.accuracy(linear(x_test), y_test)}
+    return PooledFeatures(
+        name=type(model).__name__,
+        train=(x, y),
+        test=(x_test, y_test),
+        linear=linear,
+        ranks=count_ranks(x, y, head.out_features),
+        stats=feature_stats(x),
+        classes=train.classes if len(train.classes) == head.out_features else [str(c) for c in range(head.out_features)],
+        about={"data": f"{train.name}: {len(y)} training and {len(y_test)} test images", **said},
+        path=None,
+    )
 
 
 def _network(name: str, pretrained: bool | str | Path) -> tuple[nn.Module, Normalization]:
