@@ -24,7 +24,6 @@ from filterlens.explorer.influence_numbers import (
     QUANTILES,
     WholeLayer,
     grid,
-    order_of,
     places_of_draws,
     said_percent,
     said_ratio,
@@ -257,7 +256,7 @@ def test_an_image_shows_its_two_predictions() -> None:
         assert texts["its class"] == one.classes[int(one.test[1][row])]
         assert (texts["agreement"] == "no") == (row in differing) == (texts["the full layer says"] != texts["the decomposed layer says"])
         assert ("differ" in shown.image_labels[row]) == (row in differing)
-        torch.testing.assert_close(torch.tensor(logits.series["full layer"]), one.linear(one.test[0][row]).detach(), atol=0.03, rtol=0)
+        torch.testing.assert_close(torch.tensor(logits.series["full layer"]), one.linear(one.test[0][row]).detach(), atol=0.1, rtol=0)
         assert len(picture) == (row < 5) and top.cut == 5
 
 

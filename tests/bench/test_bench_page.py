@@ -15,6 +15,10 @@ from chromium import address, browser_context_args, browser_type_launch_args, ch
 from laboratory import Notebook, laboratory, write
 from playwright.sync_api import Locator, Page
 from test_jupyterlab import CELLS
+from toy_explorers import page_of
+
+from filterlens import features
+from filterlens.explorer import influence_explorer
 
 PICKS = 48
 CLOCK = """root => {
@@ -67,6 +71,44 @@ def test_a_pick_on_the_page(page: Page, address: str, benchmark: Any, tables: li
     root = page.locator(f'.fl-explorer[aria-label="{title}"][data-pick]')
     root.wait_for()
     tables.append(row(f"page, {title} ({axis})", milliseconds(root, axis, benchmark)))
+
+
+ACCURACY = """root => {
+  const times = (root.ownerDocument.defaultView.counted = []);
+  let start = null;
+  root.addEventListener("input", () => (start = performance.now()), true);
+  new MutationObserver(() => {
+    if (start === null) return;
+    const from = start;
+    start = null;
+    requestAnimationFrame(() => requestAnimationFrame(() => times.push(performance.now() - from)));
+  }).observe(root.querySelector(".fl-group"), { childList: true });
+}"""
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["r = s", "free"])
+def test_accuracy_over_ten_thousand_images_on_the_page(page: Page, benchmark: Any, tables: list[str], tmp_path: Path, linked: bool) -> None:  # noqa: F811
+    """Each step of s (or r) is one that the page has not counted before: no answer is remembered."""
+    pooled = features.load("resnet20-public")
+    with pytest.MonkeyPatch.context() as patch:
+        address = page_of(tmp_path, patch, lambda: influence_explorer(pooled)).as_uri()
+    page.goto(address)
+    root, axis = page.locator(".fl-explorer[data-pick]"), "s" if linked else "r"
+    root.wait_for()
+    if not linked:
+        root.locator("select[name=linked]").select_option(index=1)
+    root.locator(f"input[name={axis}]").focus()
+    page.wait_for_timeout(3000)  # the surface's own values of r are counted meanwhile
+    root.evaluate(ACCURACY)
+
+    def pick() -> None:
+        before = page.evaluate("counted.length")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("before => counted.length > before", arg=before)
+        page.wait_for_function("root => !root.hasAttribute('aria-busy')", arg=root.element_handle())
+
+    benchmark.pedantic(pick, rounds=PICKS, iterations=1)
+    tables.append(row(f"page, accuracy of 10,000 images ({axis})", page.evaluate("counted")))
 
 
 def test_a_pick_in_jupyterlab(page: Page, benchmark: Any, tables: list[str], tmp_path: Path) -> None:  # noqa: F811

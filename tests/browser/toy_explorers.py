@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from filterlens.explorer import Axis, Explorer, panels, script
+from filterlens.explorer import Axis, Explorer, influence_explorer, panels, script
+from filterlens.lenses.influence import count_ranks
 
 SIZES = {"conv1": (3, 5, 7), "conv2": (15, 6, 4)}  # layer -> filters, height, width of its pictures
 
@@ -58,10 +61,27 @@ def toy(**options: object) -> Explorer:
     return Explorer(axes, [decoded, image_shown, overview], title="A toy", **options)
 
 
-def page_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write ``index.html`` with the toy, baked as the runner does it; its path."""
+def influence_toy() -> Explorer:
+    """Four classes, nine features, 240 test images; so much noise that the layers differ, so few numbers that ties occur."""
+    draw = torch.Generator().manual_seed(4)
+    prototypes = (torch.rand(4, 9, generator=draw) < 0.4).float()
+
+    def table(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = torch.randint(0, 4, (n,), generator=draw)
+        return (prototypes[labels] * 3 + torch.randint(-2, 4, (n, 9), generator=draw)).relu() / 2, labels
+
+    train, test, linear = table(300), table(240), torch.nn.Linear(9, 4)
+    with torch.no_grad():
+        linear.weight.copy_(prototypes - prototypes.mean(0) + torch.randint(-1, 2, (4, 9), generator=draw) / 4)
+        linear.bias.zero_()
+    pooled = SimpleNamespace(name="toy", train=train, test=test, linear=linear, ranks=count_ranks(*train, 4), classes=["ant", "bee", "cow", "dog"])
+    return influence_explorer(pooled, images=torch.rand(3, 3, 5, 6, generator=draw), title="A toy's features")
+
+
+def page_of(folder: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[], Explorer] = toy) -> Path:
+    """Write ``index.html`` with a toy, baked as the runner does it; its path."""
     monkeypatch.setenv("FILTERLENS_SHEETS", str(folder / "toy.sheets"))
-    bundle, _ = toy()._repr_mimebundle_()
+    bundle, _ = make()._repr_mimebundle_()
     monkeypatch.delenv("FILTERLENS_SHEETS")
     (folder / "explorer.js").write_text(script.classic(), encoding="utf-8")
     (folder / "explorer.css").write_text(script.style(), encoding="utf-8")

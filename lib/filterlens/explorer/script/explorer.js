@@ -56,6 +56,7 @@ function explore(el, source, ready = () => {}) {
     root.setAttribute("aria-busy", "true");
     const all = source.renderers.map((_, i) => i);
     const near = all.filter((i) => isInView(groups[i]));
+    for (const group of groups) group.toggleAttribute("data-waiting", true);
     const asked = new Map(source.live ? all.map((i) => [i, source.answer(i, pick)]) : []); // Python answers all at once
     let failure = "";
     const show = async (i) => {
@@ -66,6 +67,7 @@ function explore(el, source, ready = () => {}) {
         failure = error.message;
         if (number === shown) clear(groups[i]); // what stands there is of another pick
       }
+      if (number === shown) groups[i].removeAttribute("data-waiting");
     };
     // What can be seen is drawn first, what lies out of view when that has been painted.
     await Promise.all(near.map(show));
