@@ -202,5 +202,6 @@ function ticksBelow(labels) {
   const few = labels.length * Math.max(2, longest) <= 64;
   const ends = labels.length > 1 ? [labels[0], labels.at(-1)] : labels;
   const names = (few ? labels : ends).map((label) => make("span", {}, label));
-  return make("div", { class: few ? "fl-ticks" : "fl-ticks fl-ticks-ends", "aria-hidden": "true" }, ...names);
+  const kind = !few ? " fl-ticks-ends" : labels.length > 12 ? " fl-ticks-many" : ""; // many take turns on two lines
+  return make("div", { class: `fl-ticks${kind}`, "aria-hidden": "true" }, ...names);
 }
