@@ -294,7 +294,7 @@ def test_the_page_counts_the_same_images(signed: bool) -> None:
         assert one["ablated"] == [shown.ablated(*key, noise).tolist() for noise in NOISES], key
 
 
-def test_the_page_counts_more_images_than_fit_into_one_block() -> None:
+def test_the_page_counts_thousands_of_images_alike() -> None:
     found = node(COUNTS, {"data": textual(more().shipped), "orders": [("count", 2)], "noises": ["unit"]})["out"][0]
     right, agree = more().counted("count", 2)
     assert (found["right"], found["agree"]) == (right.ravel().tolist(), agree.tolist())

@@ -124,7 +124,7 @@ function answersPanel(net, names, answers, predicted, own, pool) {
     { name: net.words.decoded, values: predicted },
   ];
   const picks = names.map((_, i) => (i < net.layouts.length ? layoutPick(net, i) : null));
-  return { kind: "bars", title: net.words.answers, note, labels: names, series, highlight: firstStrongest(answers, net.exact), picks };
+  return { kind: "bars", title: net.words.answers, note, labels: names, series, highlight: firstStrongest(answers, net.exact), picks, cut: null };
 }
 
 function numbersPanel(net, names, answers, predicted, own) {

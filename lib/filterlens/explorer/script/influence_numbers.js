@@ -1,8 +1,6 @@
 // A final layer in whole numbers, counted in the page: influence_numbers.py again, to the same counts. All sums stay below 2^31
 // and are exact; of equal logits the first class wins. influence.js makes panels of what is counted here.
 
-const BLOCK = 1024; // images at a time: their logits stay in the processor's cache
-
 const wholeLayers = new WeakMap(); // what a page ships -> its layer; several renderers share one
 
 /** The layer of shipped data: typed arrays, and what has been counted so far. */
@@ -15,6 +13,10 @@ function wholeLayer(data) {
       layer[name] = numbersOf(data[name]);
     }
     layer.orders = Object.fromEntries(Object.entries(data.orders).map(([rule, order]) => [rule, numbersOf(order)]));
+    layer.byImage = new layer.features.constructor(d * n); // (n, d), the features of an image side by side
+    for (let i = 0; i < d; i++) {
+      for (let k = 0; k < n; k++) layer.byImage[k * d + i] = layer.features[i * n + k];
+    }
     layer.labels = new Uint16Array(n);
     for (let y = 0; y < classes; y++) layer.labels.fill(y, layer.ends[y], layer.ends[y + 1]);
     layer.logits = fullLogits(layer);
@@ -91,29 +93,43 @@ function countsBySize(layer, rule, r) {
     const { d, classes } = layer;
     const order = orderOf(layer, rule, r);
     const [right, agree] = [new Int32Array(d * classes), new Int32Array(d)];
-    for (let start = 0; start < layer.n; start += BLOCK) countBlock(layer, order, start, Math.min(BLOCK, layer.n - start), right, agree);
+    countAll(layer, order, right, agree);
     const total = Array.from({ length: d }, (_, s) => right.subarray(s * classes, (s + 1) * classes).reduce((a, b) => a + b, 0));
     layer.rows.set(key, { order, right, agree, total });
   }
   return layer.rows.get(key);
 }
 
-function countBlock(layer, order, start, count, right, agree) {
-  const { d, n, classes, features, weight, bias, labels, full } = layer;
-  const logits = new Int32Array(classes * count);
-  for (let c = 0; c < classes; c++) logits.fill(bias[c], c * count, (c + 1) * count);
+/** Image by image, whose features and logits then stay at hand; what every s adds is laid out in the order in which it is read. */
+function countAll(layer, order, right, agree) {
+  const { d, n, classes, byImage, bias, labels, full } = layer;
+  const [added, weights, logits] = [new Uint16Array(d * classes), new Int32Array(d * classes), new Int32Array(classes)];
   for (let s = 0; s < d; s++) {
     for (let c = 0; c < classes; c++) {
       const i = order[c * d + s];
-      addColumn(logits, c * count, weight[c * d + i], features, i * n + start, count);
+      added[s * classes + c] = i;
+      weights[s * classes + c] = layer.weight[c * d + i];
     }
-    let alike = 0;
-    for (let k = 0; k < count; k++) {
-      const found = firstLargest(logits, count, k, classes);
-      if (found === labels[start + k]) right[s * classes + found] += 1;
-      if (found === full[start + k]) alike += 1;
+  }
+  for (let k = 0; k < n; k++) {
+    const start = k * d;
+    const label = labels[k];
+    const before = full[k];
+    logits.set(bias);
+    for (let s = 0, at = 0; s < d; s++) {
+      let best = 0;
+      let found = 0;
+      for (let c = 0; c < classes; c++, at++) {
+        const logit = (logits[c] + Math.imul(weights[at], byImage[start + added[at]])) | 0;
+        logits[c] = logit;
+        if (c === 0 || logit > best) {
+          best = logit;
+          found = c;
+        }
+      }
+      if (found === label) right[s * classes + found] += 1;
+      if (found === before) agree[s] += 1;
     }
-    agree[s] += alike;
   }
 }
 
@@ -200,8 +216,16 @@ function changesOf(layer, i, start, count, noise, change) {
 
 /** How many columns have their first largest entry in row y. */
 function winsOf(logits, y, count, classes) {
-  let wins = 0;
-  for (let k = 0; k < count; k++) wins += firstLargest(logits, count, k, classes) === y;
+  let wins = count;
+  for (let k = 0; k < count; k++) {
+    const own = logits[y * count + k];
+    for (let c = 0, place = k; c < classes; c++, place += count) {
+      if (logits[place] > own || (logits[place] === own && c < y)) {
+        wins -= 1;
+        break;
+      }
+    }
+  }
   return wins;
 }
 
