@@ -236,14 +236,16 @@ def test_an_imagenet_laid_out_otherwise_is_refused_with_the_layout(imagenet: Pat
         data.load("imagenet", root=imagenet)
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize(("size", "resize", "shape"), [(8, 16, (41, 23)), (24, 30, (33, 61)), (9, 9, (50, 20))])
-def test_resize_is_what_torchvision_does_before_its_central_crop(tmp_path: Path, size: int, resize: int, shape: tuple[int, int]):
+def test_resize_is_what_torchvision_does_before_its_central_crop(tmp_path: Path, size: int, resize: int, shape: tuple, interpolation: str):
     from torchvision.transforms import v2
 
     pixels = np.random.default_rng(2).integers(0, 256, (*shape, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "one.png")
-    steps = v2.Compose([v2.Resize(resize, interpolation=v2.InterpolationMode.BICUBIC), v2.CenterCrop(size), v2.PILToTensor()])
-    images = data.load(f"folder:{tmp_path}", size=size, resize=resize)
+    mode = v2.InterpolationMode(interpolation)
+    steps = v2.Compose([v2.Resize(resize, interpolation=mode), v2.CenterCrop(size), v2.PILToTensor()])
+    images = data.load(f"folder:{tmp_path}", size=size, resize=resize, interpolation=interpolation)
     assert torch.equal(images.pixels.read()[0], steps(Image.fromarray(pixels)))
     assert torch.equal(images[:1].pixels.read(), images.pixels.read())
 
@@ -266,6 +268,34 @@ def test_val_stands_in_for_a_test_folder_that_is_not_there(tmp_path: Path):
     (tmp_path / "test" / "a").mkdir(parents=True)
     Image.new("RGB", (12, 12)).save(tmp_path / "test" / "a" / "0.png")
     assert len(data.load(f"folder:{tmp_path}")) == 1
+
+
+def _pictures(place: Path, *names: str) -> None:
+    for name in names:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 12)).save(place / name)
+
+
+def test_the_training_folder_numbers_the_classes_of_both_splits(tmp_path: Path):
+    _pictures(tmp_path, "train/a/0.png", "train/b/1.png", "train/c/2.png", "val/a/3.png", "val/c/4.png", "val/c/5.png")
+    images = data.load(f"folder:{tmp_path}")
+    assert images.classes == ["a", "b", "c"] == data.load(f"folder:{tmp_path}", "train").classes
+    assert images.labels.tolist() == [0, 2, 2] and images.titles == list("345")
+    _pictures(tmp_path, "test/d/6.png", "test/b/7.png")
+    with pytest.raises(data.DataError, match=r"^name: .*test holds the classes \['d'\], which .*train lacks, expected some of \['a'"):
+        data.load(f"folder:{tmp_path}")
+
+
+def test_classes_stand_alone_where_the_training_pictures_have_none(tmp_path: Path):
+    _pictures(tmp_path, "train/0.png", "test/a/1.png", "test/b/2.png")
+    assert data.load(f"folder:{tmp_path}").labels.tolist() == [0, 1] and data.load(f"folder:{tmp_path}", "train").labels.tolist() == [-1]
+
+
+def test_training_pictures_are_never_taken_for_test_pictures(tmp_path: Path):
+    _pictures(tmp_path, "train/a/0.png", "valid/a/1.png")
+    with pytest.raises(data.DataError, match=r"^split: .*holds \['train', 'valid'\], expected a folder 'test' or 'val'"):
+        data.load(f"folder:{tmp_path}")
+    assert len(data.load(f"folder:{tmp_path}", "train")) == 1
 
 
 def test_photographs_need_no_download(no_data: Path):
@@ -396,6 +426,9 @@ BAD_ARGUMENTS = [
     (dict(name="photographs", resize=0), ValueError, "resize"),
     (dict(name="photographs", resize="256"), TypeError, "resize"),
     (dict(name="mnist-5k", size=20, resize=24), ValueError, "resize: got 24, expected None"),
+    (dict(name="photographs", interpolation="nearest"), ValueError, "interpolation: got 'nearest'"),
+    (dict(name="photographs", interpolation=3), TypeError, "interpolation"),
+    (dict(name="mnist-5k", size=20, interpolation="bilinear"), ValueError, "interpolation: .*left out"),
     (dict(name="mnist", root=7), TypeError, "root"),
     (dict(name="mnist", root="no-such-folder"), ValueError, "root"),
 ]

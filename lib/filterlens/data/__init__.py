@@ -89,6 +89,7 @@ def load(
     seed: int = 0,
     root: str | Path | None = None,
     resize: int | None = None,
+    interpolation: str = "bicubic",
 ) -> Images:
     """Load images by name.
 
@@ -96,7 +97,7 @@ def load(
         ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar10-20`` (its first 20 test images, as packaged by foolbox),
         ``imagenet`` (the reader's, from a data root; "test" is its validation part), ``imagenet-samples`` (one picture per class,
         from a data root), ``photographs`` (scikit-image's), ``folder:PATH`` (one folder per class, or pictures without labels;
-        PATH/train and PATH/test, or else PATH/val, are the splits if they exist), ``npz:PATH`` (x and y, or x_train, y_train,
+        PATH/train and PATH/test, or else PATH/val, are the splits if they exist, with the classes of PATH/train), ``npz:PATH`` (x and y, or x_train, y_train,
         x_test, y_test; uint8).
     split: "train" or "test"; a set that has no splits is all "test".
     n: take this many, as evenly over the classes as they allow; ``seed`` decides which. None takes all, in their order.
@@ -104,6 +105,7 @@ def load(
         square size keeps it. Arrays: both sides, antialiased; by default unchanged.
     resize: photographs only: the shorter side before the central square is cut out, at least ``size``, which it is by default.
         ImageNet networks are evaluated so, see ``models.evaluation_size``.
+    interpolation: photographs only: "bicubic" or "bilinear" scaling, antialiased; which one a network wants its weights' authors say.
     root: the data root to look in, instead of FILTERLENS_DATA.
 
     Raises TypeError or ValueError for a bad argument, DataError for missing or damaged data.
@@ -121,13 +123,16 @@ def load(
     resize = None if resize is None else checks.integer("resize", resize, size or 1)
     if resize and not (kind == "folder" or name in _PICTURES):
         raise ValueError(f"resize: got {resize}, expected None: the images of {name!r} are arrays, which size= scales as a whole")
+    checks.choice("interpolation", interpolation, pictures.INTERPOLATIONS)
+    if interpolation != "bicubic" and not (kind == "folder" or name in _PICTURES):
+        raise ValueError(f"interpolation: got {interpolation!r}, expected it left out: only photographs are scaled so, {name!r} are arrays")
     seed = checks.integer("seed", seed, 0)
     if root is not None and not isinstance(root, str | Path):
         raise TypeError(f"root: got {checks.describe(root)}, expected a folder")
 
     if kind == "folder" or name in _PICTURES:
         paths, labels, classes, note = pictures.folder(name, path, split) if kind == "folder" else _PICTURES[name](split, root)
-        pixels: Tensor | Photographs = Photographs(paths, *_sizes(name, paths, size, resize))
+        pixels: Tensor | Photographs = Photographs(paths, *_sizes(name, paths, size, resize), interpolation)
         titles = [file.stem for file in paths]
     else:
         x, y, classes, note = archives.npz(name, path, split) if kind == "npz" else _ARRAYS[name](name, split, root)

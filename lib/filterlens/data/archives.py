@@ -155,8 +155,6 @@ def cifar10_20(name: str, split: str, root: str | Path | None) -> Arrays:
 
     The files are read without importing foolbox.
     """
-    from PIL import Image
-
     if split == "train":
         raise ValueError(f"split: got 'train', expected 'test': {name} has test images only")
     place = importlib.util.find_spec("foolbox")
@@ -165,13 +163,20 @@ def cifar10_20(name: str, split: str, root: str | Path | None) -> Arrays:
     if not files:
         raise DataError(f"{name}: foolbox's cifar10_*.png were not found; install them with: pip install foolbox")
     try:
-        x = np.stack([np.array(Image.open(file)) for file in files]).transpose(0, 3, 1, 2)
+        x = np.stack([_pixels(file) for file in files]).transpose(0, 3, 1, 2)
         y = np.array([file.stem[-1] for file in files], dtype=np.uint8)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{name}: a picture in {folder} is damaged ({error}); pip install --force-reinstall foolbox") from error
     if hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest() != CIFAR10_20_SHA256:
         raise DataError(f"{name}: the {len(x)} pictures in {folder} are not the known ones; pip install --force-reinstall foolbox")
     return x, y, CIFAR10_CLASSES, "CIFAR-10's test images number 0 to 19"
+
+
+def _pixels(file: Path) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        return np.array(picture)
 
 
 def npz(name: str, path: str, split: str) -> Arrays:

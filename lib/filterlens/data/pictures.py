@@ -24,18 +24,20 @@ PHOTOGRAPHS = (
     "hubble_deep_field.jpg", "motorcycle_left.png", "brick.png", "grass.png", "gravel.png",
 )  # fmt: skip
 
+INTERPOLATIONS = ("bicubic", "bilinear")
+
 Pictures = tuple[list[Path], np.ndarray, list[str], str]  # files, labels (n,), class names, a note
 
 
 class Photographs:
     """A stack of pictures on disk that stands for a uint8 tensor (n, 3, size, size): indexed as paths, decoded by ``read``.
 
-    Each picture is turned upright as its EXIF data say, scaled (bicubic) so that its shorter side is ``resize`` pixels, ``size``
-    if that is None, then cropped to the central square of ``size`` pixels.
+    Each picture is turned upright as its EXIF data say, scaled (``interpolation``, one of ``INTERPOLATIONS``, antialiased) so that
+    its shorter side is ``resize`` pixels, ``size`` if that is None, then cropped to the central square of ``size`` pixels.
     """
 
-    def __init__(self, paths: Sequence[Path], size: int, resize: int | None = None) -> None:
-        self.paths, self.size, self.resize = [Path(path) for path in paths], size, resize
+    def __init__(self, paths: Sequence[Path], size: int, resize: int | None = None, interpolation: str = "bicubic") -> None:
+        self.paths, self.size, self.resize, self.interpolation = [Path(path) for path in paths], size, resize, interpolation
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -43,7 +45,7 @@ class Photographs:
 
     def __getitem__(self, rows: slice | Tensor) -> Photographs:
         chosen = self.paths[rows] if isinstance(rows, slice) else [self.paths[row] for row in rows.tolist()]
-        return Photographs(chosen, self.size, self.resize)
+        return Photographs(chosen, self.size, self.resize, self.interpolation)
 
     def read(self) -> Tensor:
         """All of them, (n, 3, size, size) uint8, decoded side by side: pillow lets other threads run meanwhile."""
@@ -59,36 +61,51 @@ class Photographs:
         except (OSError, SyntaxError) as error:
             raise DataError(f"{path}: not a readable picture ({error})") from error
         if self.resize is None:
-            square = ImageOps.fit(whole, (self.size, self.size), Image.Resampling.BICUBIC)
+            square = ImageOps.fit(whole, (self.size, self.size), Image.Resampling[self.interpolation.upper()])
         else:  # as torchvision's Resize and CenterCrop do it
             short = min(whole.size)
-            scaled = whole.resize([self.resize * side // short for side in whole.size], Image.Resampling.BICUBIC)
+            sides = [self.resize * side // short for side in whole.size]
+            scaled = whole.resize(sides, Image.Resampling[self.interpolation.upper()])
             left, top = (round((side - self.size) / 2) for side in scaled.size)
             square = scaled.crop((left, top, left + self.size, top + self.size))
         return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
 def folder(name: str, path: str, split: str) -> Pictures:
-    """The reader's pictures: one folder per class, or pictures directly inside (labels -1)."""
+    """The reader's pictures: one folder per class, or pictures directly inside (labels -1).
+
+    PATH/train and PATH/test, or else PATH/val, are the splits; the class folders of PATH/train then number the classes of both.
+    """
     from torchvision.datasets import ImageFolder
     from torchvision.datasets.folder import has_file_allowed_extension
 
     place = Path(path).expanduser()
     if not place.is_dir():
         raise DataError(f"name: {place} of {name!r} is not a folder")
-    inside = next((place / part for part in (split, *(["val"] if split == "test" else [])) if (place / part).is_dir()), None)
-    if inside is not None:
-        place = inside
-    elif split == "train":
+    train, tests = place / "train", [place / part for part in ("test", "val") if (place / part).is_dir()]
+    if split == "train" and not train.is_dir():
         raise DataError(f"split: {place} has no folder 'train'; a folder without splits is all 'test'")
-    loose = sorted(file for file in place.iterdir() if file.is_file() and has_file_allowed_extension(file.name, PICTURE_ENDINGS))
-    if loose:
-        return loose, np.full(len(loose), -1), [], "no labels"
+    if split == "test" and train.is_dir() and not tests:
+        found = sorted(entry.name for entry in place.iterdir())
+        raise DataError(f"split: {place} holds {found[:5]}, expected a folder 'test' or 'val' beside 'train' for the test images")
+    place = train if split == "train" else tests[0] if tests else place
+
+    def loose(at: Path) -> list[Path]:
+        return sorted(file for file in at.iterdir() if file.is_file() and has_file_allowed_extension(file.name, PICTURE_ENDINGS))
+
+    if files := loose(place):
+        return files, np.full(len(files), -1), [], "no labels"
     try:
         found = ImageFolder(str(place))
     except OSError as error:
         raise DataError(f"name: {place} holds neither pictures nor one folder of pictures per class ({error})") from error
-    return [Path(file) for file, _ in found.samples], np.array(found.targets), found.classes, ""
+    classes = found.classes
+    if place != train and train.is_dir() and not loose(train):
+        classes = sorted(entry.name for entry in train.iterdir() if entry.is_dir())
+        if unknown := [own for own in found.classes if own not in classes]:
+            raise DataError(f"name: {place} holds the classes {unknown[:3]}, which {train} lacks, expected some of {classes[:10]}")
+    number = np.array([classes.index(own) for own in found.classes])
+    return [Path(file) for file, _ in found.samples], number[found.targets], classes, ""
 
 
 def common_size(name: str, paths: list[Path]) -> int:
