@@ -91,13 +91,45 @@ def test_a_summary_of_cifar10_stays_small() -> None:
 
 def test_default_names_say_what_differs() -> None:
     assert features.default_name("resnet20") == "resnet20" and features.default_name("resnet32", "public") == "resnet32-public"
-    assert features.default_name("resnet20", "some/where/mine.safetensors") == "mine"
+    assert features.default_name("resnet20", "some/where/mine.safetensors") == "resnet20-from-mine"
+    assert features.default_name("resnet32", "some/resnet20.safetensors") == "resnet32-from-resnet20"
+    assert features.default_name("resnet20", Path("some/public.safetensors")) == "resnet20-from-public"
     assert features.default_name("timm/resnet18", True, "folder:pictures/own") == "timm-resnet18-folder-pictures-own"
 
 
 def test_out_none_writes_nothing(toy: tuple[str, Path], tmp_path: Path) -> None:
     made = features.make("resnet20", pretrained=toy[1], data=toy[0], out=None)
     assert made.path is None and made.test[0].shape == (23, 64) and not list(tmp_path.iterdir())
+
+
+def _twin(weights: Path, place: Path) -> Path:
+    """The same network under another name, with weights that differ in one number."""
+    tensors, about = checkpoints.read(weights)
+    tensors["linear.bias"][0] += 1
+    return checkpoints.save(place, tensors, about)
+
+
+def test_what_ships_is_only_replaced_by_features_of_the_same_weights(toy: tuple[str, Path], tmp_path: Path, monkeypatch) -> None:
+    name, weights = toy
+    features.make("resnet20", pretrained=weights, data=name, out="ours")
+    before = (tmp_path / "features" / "ours.safetensors").read_bytes()
+    features.make("resnet20", pretrained=weights, data=name, out="ours", train_features=False)  # a summary of the same
+    again = (tmp_path / "features" / "ours.safetensors").read_bytes()
+    assert len(again) < len(before)
+    other = _twin(weights, tmp_path / "twin.safetensors")
+    features.make("resnet20", pretrained=other, data=name, out=tmp_path / "ours.safetensors")  # elsewhere one may do as one likes
+    monkeypatch.setattr(network, "pooled", lambda *given, **options: pytest.fail("the network was run"))
+    for out in ("ours", tmp_path / "features" / "ours.safetensors"):
+        with pytest.raises(ValueError, match=r"^out: got 'ours', whose features were made by 'filterlens features resnet20 .*another name"):
+            features.make("resnet20", pretrained=other, data=name, out=out)
+    assert (tmp_path / "features" / "ours.safetensors").read_bytes() == again
+
+
+def test_every_block_is_written_once(toy: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, written = snapshots.write, []
+    monkeypatch.setattr(snapshots, "write", lambda path, contents: written.append(len(contents["features"])) or real(path, contents))
+    features.make("resnet20", pretrained=toy[1], data=toy[0], out=None, checkpoint=tmp_path / "far")
+    assert written == [9, 9, 9, 7, 9, 9, 5] and len(list((tmp_path / "far").iterdir())) == 7
 
 
 def test_features_of_a_decomposed_network_come_with_its_layer_as_a_dense_one(toy: tuple[str, Path], tmp_path: Path) -> None:
@@ -153,14 +185,15 @@ def test_a_killed_run_goes_on_to_the_same_file(toy: tuple[str, Path], tmp_path: 
 
 def test_another_runs_progress_is_refused(toy: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, weights = toy
-    file = tmp_path / "far.run"
-    features.make("resnet20", pretrained=weights, data=name, out=None, checkpoint=file)
-    monkeypatch.setattr(features, "BATCH", 4)
-    with pytest.raises(CheckpointError, match="belongs to another run .batch: 3 there, 4 here"):
-        features.make("resnet20", pretrained=weights, data=name, out=None, checkpoint=file)
-    file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(CheckpointError, match="far.run is damaged"):
-        features.make("resnet20", pretrained=weights, data=name, out=None, checkpoint=file)
+    far = tmp_path / "far.run"
+    features.make("resnet20", pretrained=weights, data=name, out=None, checkpoint=far)
+    with monkeypatch.context() as changed, pytest.raises(CheckpointError, match="belongs to another run .batch: 3 there, 4 here"):
+        changed.setattr(features, "BATCH", 4)
+        features.make("resnet20", pretrained=weights, data=name, out=None, checkpoint=far)
+    block = far / "test-18.run"
+    block.write_bytes(block.read_bytes()[:-20])
+    with pytest.raises(CheckpointError, match="test-18.run is damaged"):
+        features.make("resnet20", pretrained=weights, data=name, out=None, checkpoint=far)
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +256,8 @@ def test_load_refuses_what_is_no_name_and_lists_what_exists(kept: Path, monkeypa
         ("train_features", {"train_features": "yes"}, TypeError),
         ("checkpoint", {"checkpoint": 3}, TypeError),
         ("checkpoint", {"checkpoint": "file/far.run"}, ValueError),
+        ("checkpoint", {"checkpoint": "file"}, ValueError),
+        ("data", {"data": "npz:nowhere.npz"}, data.DataError),
     ],
 )
 def test_make_refuses_before_it_runs(toy, tmp_path: Path, monkeypatch, named: str, options: dict, error: type) -> None:

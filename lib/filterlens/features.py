@@ -8,7 +8,9 @@ network, ``lenses.influence`` counts the ranks, ``checkpoints`` keeps the file w
 from __future__ import annotations
 
 import copy
+import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from filterlens import checks, data, decomposed, metrics, models, network
+from filterlens.data import train_and_test
 from filterlens.lenses.influence import FeatureStats, RankCounts, count_ranks, feature_stats
 from filterlens.models import CheckpointError, Normalization, checkpoints
 from filterlens.sources import cache, project_home
@@ -60,10 +63,11 @@ def names() -> list[str]:
 
 
 def default_name(name: str, pretrained: bool | str | Path = True, data: str = "cifar10") -> str:
-    """What ``make`` calls the features of a network by default: resnet20, resnet20-public, the name of a checkpoint's file."""
+    """What ``make`` calls the features of a network by default: resnet20, resnet20-public, resnet20-from-mine for mine.safetensors."""
     if not all(isinstance(value, str) for value in (name, data)):
         raise TypeError(f"name, data: got {checks.describe(name)} and {checks.describe(data)}, expected names")
-    first = name if isinstance(pretrained, bool) else f"{name}-public" if pretrained == "public" else Path(pretrained).stem
+    weights = "" if isinstance(pretrained, bool) else "-public" if pretrained == "public" else f"-from-{Path(pretrained).stem}"
+    first = name + weights
     return re.sub(r"[^\w.]+", "-", first if data == "cifar10" else f"{first}-{data}")
 
 
@@ -102,9 +106,10 @@ def make(
     name, pretrained: as for ``models.load``, or as for ``decomposed.load``; the final layer of a decomposed network is kept as
         an ordinary one that is zero at what it leaves out.
     out: a name in data/features, or a path ending in .safetensors; True for a name that says what was asked (resnet20,
-        resnet20-public); None writes nothing.
+        resnet20-public); None writes nothing. A file of data/features is only replaced by features of the same network, weights
+        and images.
     train_features: also keep the training features themselves, not only their ranks, means and spreads.
-    checkpoint: the file that a run interrupted at any moment goes on from; True for one in the user's cache.
+    checkpoint: the folder that a run interrupted at any moment goes on from; True for one in the user's cache.
 
     ``about`` states the final layer's accuracy on the test features in full and in half precision. Memory: all features in single
     precision, and one batch's forward pass.
@@ -114,8 +119,8 @@ def make(
     if pretrained is False:
         raise ValueError("pretrained: got False, expected weights: features of a random network are not worth a file")
     model, normalization = _network(name, pretrained)
-    train, test = _images(data, "train"), _images(data, "test")
-    file, target = _file(name, pretrained, data, checkpoint), _target(name, pretrained, data, out)
+    train, test = train_and_test(data)
+    far, target = _blocks(name, pretrained, data, checkpoint), _target(name, pretrained, data, out)
     if not isinstance(train_features, bool):
         raise TypeError(f"train_features: got {checks.describe(train_features)}, expected True or False")
     head = _head(model, train, normalization, name)
@@ -130,7 +135,8 @@ def make(
         raise ValueError(f"name: {said}, expected a narrower network; lenses.influence.study needs no ranks")
     if target is not None:
         _try_folder(target)
-    seen = _stream(model.to(memory_format=torch.channels_last), {"train": train, "test": test}, normalization, file)
+        _try_place(target, _command(name, pretrained, data, None, True))
+    seen = _stream(model.to(memory_format=torch.channels_last), {"train": train, "test": test}, normalization, far)
     tensors, about = _packed(head, seen, train_features)
     about = {
         "command": _command(name, pretrained, data, out, train_features),
@@ -144,7 +150,7 @@ def make(
         return _unpacked(name, tensors, about, None)
     path = checkpoints.save(target, tensors, about)
     if checkpoint is True:
-        file.unlink(missing_ok=True)  # the finished features stand elsewhere now
+        shutil.rmtree(far, ignore_errors=True)  # the finished features stand elsewhere now
     return load(path)
 
 
@@ -187,12 +193,6 @@ def _network(name: str, pretrained: bool | str | Path) -> tuple[nn.Module, Norma
     return (decomposed.dense(model) if source is decomposed else model), normalization
 
 
-def _images(name: str, split: str) -> data.Images:
-    if not isinstance(name, str) or not name.startswith(("folder:", "npz:")):
-        checks.choice("data", name, data.names())
-    return data.load(name, split)
-
-
 def _head(model: nn.Module, images: data.Images, normalization: Normalization, name: str) -> nn.Linear:
     """The one linear layer after pooling, judged with an image of the data, before anything long begins."""
     one, _ = next(images[:1].batches(1))
@@ -204,30 +204,35 @@ def _head(model: nn.Module, images: data.Images, normalization: Normalization, n
         raise ValueError(f"data: the images of {images.name!r}, {tuple(one.shape[1:])}, do not go through {name!r} ({error})") from error
 
 
-def _stream(model: nn.Module, splits: dict, normalization: Normalization, file: Path | None) -> dict[str, tuple[Tensor, Tensor]]:
-    """Features and labels per split, block by block; every block is on disk before the next begins."""
+def _stream(model: nn.Module, splits: dict, normalization: Normalization, far: Path | None) -> dict[str, tuple[Tensor, Tensor]]:
+    """Features and labels per split, block by block; every block has its file in ``far`` before the next begins."""
     from tqdm.auto import tqdm
 
-    identity = {"weights": digest(model.state_dict()), "batch": str(BATCH)}
+    identity = {"weights": digest(model.state_dict()), "batch": str(BATCH), "block": str(BLOCK)}
     identity |= {split: batching.fingerprint(images, normalization.apply) for split, images in splits.items()}
-    done: dict[str, list[Tensor]] = {split: [] for split in splits}
-    if file is not None:
-        snapshots.check_writable(file)
-        if file.is_file():
+    if far is not None:
+        snapshots.check_writable(far / "block")
+
+    def block(images: data.Images, at: int, file: Path | None) -> Tensor:
+        if file is not None and file.is_file():
             stored = snapshots.read(file)
             snapshots.same_run(file, stored.get("identity", {}), identity)
-            done = {split: list(parts) for split, parts in stored["done"].items()}
-    so_far = sum(len(part) for parts in done.values() for part in parts)
-    with tqdm(total=sum(map(len, splits.values())), initial=so_far, unit="image") as bar:
+            return stored["features"]
+        found, _ = network.pooled(model, images[at : at + BLOCK].batches(BATCH), normalization=normalization)
+        if file is not None:
+            snapshots.write(file, {"identity": identity, "features": found})
+        return found
+
+    whole: dict[str, Tensor] = {}
+    with tqdm(total=sum(map(len, splits.values())), unit="image") as bar:
         for split, images in splits.items():
             bar.set_description(split, refresh=False)
-            for at in range(sum(map(len, done[split])), len(images), BLOCK):
-                batches = images[at : at + BLOCK].batches(BATCH)
-                done[split].append(network.pooled(model, batches, normalization=normalization)[0])
-                bar.update(len(done[split][-1]))
-                if file is not None:
-                    snapshots.write(file, {"identity": identity, "done": done})
-    return {split: (torch.cat(done[split]).float(), images.labels) for split, images in splits.items()}
+            for at in range(0, len(images), BLOCK):
+                found = block(images, at, far and far / f"{split}-{at}.run")
+                table = whole.setdefault(split, torch.empty(len(images), found.shape[1]))
+                table[at : at + len(found)] = found
+                bar.update(len(found))
+    return {split: (whole[split], images.labels) for split, images in splits.items()}
 
 
 def _packed(head: nn.Linear, seen: dict[str, tuple[Tensor, Tensor]], train_features: bool) -> tuple[dict[str, Tensor], dict]:
@@ -280,6 +285,19 @@ def _unpacked(name: str, tensors: dict[str, Tensor], about: dict, path: Path | N
     )
 
 
+def _try_place(target: Path, command: str) -> None:
+    """What ships keeps its name: features of another network, of other weights or other images do not replace it."""
+    side = target.with_suffix(".json")
+    if target.parent.resolve() != folder().resolve() or not (target.is_file() and side.is_file()):
+        return
+    try:
+        there = re.sub(r" --summary| --out .*", "", str(json.loads(side.read_text(encoding="utf-8"))["command"]))
+    except (ValueError, KeyError, TypeError):
+        return  # a damaged story stands for nothing
+    if there != command:
+        raise ValueError(f"out: got {target.stem!r}, whose features were made by '{there}', expected another name for '{command}'")
+
+
 def _target(name: str, pretrained: bool | str | Path, data: str, out: str | Path | bool | None) -> Path | None:
     if out is not None and (not isinstance(out, str | Path | bool) or not str(out)):
         raise TypeError(f"out: got {checks.describe(out)}, expected a name, a path or True")
@@ -299,11 +317,13 @@ def _try_folder(target: Path) -> None:
         raise ValueError(str(error).replace("checkpoint:", "out:", 1)) from error
 
 
-def _file(name: str, pretrained: bool | str | Path, data: str, checkpoint: str | Path | bool | None) -> Path | None:
+def _blocks(name: str, pretrained: bool | str | Path, data: str, checkpoint: str | Path | bool | None) -> Path | None:
     if checkpoint is not None and (not isinstance(checkpoint, str | Path | bool) or not str(checkpoint)):
         raise TypeError(f"checkpoint: got {checks.describe(checkpoint)}, expected a path or True")
     if checkpoint is True:
-        return cache() / "features" / f"{default_name(name, pretrained, data)}.run"
+        return cache() / "features" / default_name(name, pretrained, data)
+    if checkpoint and Path(checkpoint).expanduser().is_file():
+        raise ValueError(f"checkpoint: got {str(checkpoint)!r}, which is a file, expected the path of a folder")
     return Path(checkpoint).expanduser() if checkpoint else None
 
 

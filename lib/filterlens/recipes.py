@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from filterlens import checks, data, decomposed, features, metrics, models, network, training
+from filterlens.data import train_and_test
 from filterlens.lenses.influence import decompose, decompose_model
 from filterlens.models import CheckpointError, Normalization
 from filterlens.sources import cache
@@ -150,7 +151,7 @@ def train(
         raise ValueError(f"pretrained: got {pretrained!r}, expected True: {name} is trained from random weights")
     if not isinstance(pretrained, str | Path) and pretrained is not True:
         raise TypeError(f"pretrained: got {checks.describe(pretrained)}, expected True, 'public' or a path")
-    images, tests = _images(recipe.data if data is None else data, n)
+    images, tests = train_and_test(recipe.data if data is None else data, n=n)
     before, weights = None, "" if pretrained is True else str(pretrained)
     file = checkpoint or None
     if checkpoint is True:
@@ -224,12 +225,6 @@ def _taken_apart(
     with torch.no_grad():
         before = metrics.accuracy(head(seen), labels), metrics.accuracy(decompose(head, indices)(seen), labels)
     return decompose_model(model, indices).requires_grad_(), normalization, before
-
-
-def _images(name: str, n: int | None) -> tuple[data.Images, data.Images]:
-    if not isinstance(name, str) or not name.startswith(("folder:", "npz:")):
-        checks.choice("data", name, data.names())
-    return data.load(name, "train", n=n), data.load(name, "test")
 
 
 def _command(name: str, recipe: Recipe, seed: int, epochs: int, images: str, n: int | None, weights: str) -> str:

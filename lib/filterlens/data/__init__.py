@@ -19,7 +19,7 @@ from filterlens.data import archives, pictures
 from filterlens.data.pictures import Photographs
 from filterlens.sources import DataError, project_home
 
-__all__ = ["DataError", "Images", "load", "names", "project_home"]
+__all__ = ["DataError", "Images", "load", "names", "project_home", "train_and_test"]
 
 MAX_BYTES = 10**9  # what .images may materialise
 
@@ -145,6 +145,16 @@ def load(
     if size and isinstance(images.pixels, Tensor) and tuple(images.shape[2:]) != (size, size):
         images = replace(images, pixels=_resized(images.pixels, size))
     return images
+
+
+def train_and_test(name: str, *, n: int | None = None) -> tuple[Images, Images]:
+    """The training images of a name, ``n`` of them, and its test images, for callers whose argument is ``data``: errors call it so."""
+    try:
+        return load(name, "train", n=n), load(name, "test")
+    except (TypeError, ValueError) as error:
+        if not str(error).startswith("name: "):
+            raise
+        raise type(error)(str(error).replace("name:", "data:", 1)) from error
 
 
 def _sizes(name: str, paths: list[Path], size: int | None, resize: int | None) -> tuple[int, int | None]:
