@@ -287,6 +287,7 @@ def test_default_name_refuses_what_is_no_name(given: tuple) -> None:
     (4, True, TypeError, "name"),
     ("resnet20-decomposed", False, TypeError, "pretrained"),
     ("resnet20-decomposed", 1.5, TypeError, "pretrained"),
+    ("resnet20-decomposed", "public", ValueError, "^pretrained: got .public., .*expected True .of .*or the path of a checkpoint"),
     ("resnet20-decomposed", "missing.safetensors", CheckpointError, "missing.safetensors is missing"),
     ("resnet32-decomposed", True, CheckpointError, "pretrained: no weights ship .*filterlens train resnet32-decomposed"),
 ])  # fmt: skip

@@ -262,6 +262,24 @@ def test_retraining_goes_on_where_it_was_stopped(tmp_path, monkeypatch: pytest.M
         retrain(cnn(), sets(seed=8), pair(), pair(9, 1), checkpoint=file, **options)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bias", [True, False])
+def test_under_autocast_it_does_as_a_linear_layer_does(dtype: torch.dtype, bias: bool) -> None:
+    reduced = decompose(layer(bias=bias).float(), sets())
+    whole, features = reduced.dense(), drawn(4, N, D, dtype=torch.float32)
+    for given in (features, features.to(dtype)):
+        with torch.autocast("cpu", dtype=dtype):
+            ours, theirs = reduced(given), whole(given)
+        assert ours.dtype == theirs.dtype == dtype
+        torch.testing.assert_close(ours, theirs, atol=5e-2, rtol=2e-2)
+    ours.float().sum().backward()
+    assert reduced.weight.grad.dtype == torch.float32 and reduced.weight.dtype == torch.float32
+    expected = features[:, reduced.indices].sum(0)
+    torch.testing.assert_close(reduced.weight.grad, expected, atol=5e-2, rtol=2e-2)
+    with torch.autocast("cpu", enabled=False):
+        assert reduced(features).dtype == torch.float32
+
+
 # bad input
 
 LINEAR, INDICES, MODEL, PAIR = layer(), sets(), cnn(), pair()
@@ -306,6 +324,12 @@ def test_bad_indices(function, value, error: type[Exception]) -> None:
         ("features", lambda: decompose(LINEAR, INDICES)(drawn(0, D)), ValueError),
         ("features", lambda: decompose(LINEAR, INDICES)(drawn(0, N, D + 1)), ValueError),
         ("features", lambda: decompose(LINEAR, INDICES)(drawn(0, N, D, 1)), ValueError),
+        ("features", lambda: decompose(LINEAR, INDICES)(drawn(0, N, D).tolist()), TypeError),
+        ("features", lambda: decompose(LINEAR, INDICES)(None), TypeError),
+        ("features", lambda: decompose(LINEAR, INDICES)(drawn(0, N, D).float()), TypeError),
+        ("features", lambda: decompose(LINEAR, INDICES)(drawn(0, N, D).half()), TypeError),
+        ("features", lambda: decompose(LINEAR, INDICES)(drawn(0, N, D).long()), TypeError),
+        ("features", lambda: torch.autocast("cpu", dtype=torch.bfloat16)(decompose(layer().float(), INDICES))(drawn(0, N, D)), TypeError),
         ("model", lambda: decompose_model("resnet20", INDICES), TypeError),
         ("model", lambda: decompose_model(nn.Sequential(nn.Linear(D, C)), INDICES), ValueError),
         ("example", lambda: decompose_model(MODEL, INDICES, example=PAIR[0][0]), ValueError),

@@ -7,11 +7,19 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from filterlens.lenses.influence import RULES, InfluenceCounter, InfluentialFeatures, count_ranks, decompose, find_influential
+from filterlens.lenses.influence import (
+    RULES,
+    InfluenceCounter,
+    InfluentialFeatures,
+    accuracy_surface,
+    count_ranks,
+    decompose,
+    find_influential,
+)
 from filterlens.lenses.influence import votes as arithmetic
 
 pytestmark = pytest.mark.filterwarnings("ignore:r = .* is the full width", "ignore:all features of all images", "ignore:no image votes")
@@ -26,7 +34,7 @@ def same(a: InfluentialFeatures, b: InfluentialFeatures) -> bool:
 
 
 def literal(features: list[list[int]], labels: list[int], n_classes: int, r: int, signed: bool) -> tuple[list, list, list]:
-    """Algorithm 1 in loops and exact fractions: order, counts and mass of each class."""
+    """Algorithm 1 in loops and exact fractions: order, counts and mass of each class; a share is rounded as the docstring says."""
     d = len(features[0])
     counts = [[0] * d for _ in range(n_classes)]
     mass, voting = [[Fraction(0)] * d for _ in range(n_classes)], [0] * n_classes
@@ -39,7 +47,7 @@ def literal(features: list[list[int]], labels: list[int], n_classes: int, r: int
         if total:
             voting[y] += 1
             for i in range(d):
-                mass[y][i] += Fraction(abs(f[i]), total)
+                mass[y][i] += Fraction(round(Fraction(abs(f[i]), total) * 2**38), 2**38)
     mass = [[m / max(n, 1) for m in row] for row, n in zip(mass, voting, strict=True)]
     order = [sorted(range(d), key=lambda i: (-counts[y][i], -mass[y][i], i)) for y in range(n_classes)]
     return order, counts, mass
@@ -62,6 +70,10 @@ def relu(n: int, d: int, seed: int = 0) -> Tensor:
 # Algorithm 1
 
 
+NINTHS = [[0] * 7, [0] * 7, [1, 0, 0, 0, 2, 3, 3], [1, 0, 0, 2, 0, 3, 3]]  # 1/9 + 1/9 and 2/9, which are rounded differently
+
+
+@example((NINTHS, [0, 1, 0, 0], 2, 1, 1), False, torch.float32)
 @settings(max_examples=100, deadline=None)
 @given(tables(), st.booleans(), st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]))
 def test_votes_and_order_equal_the_literal_loops(table, signed, dtype):
@@ -356,6 +368,23 @@ def test_a_class_of_silent_images_is_told():
     assert float(found.mass[0].sum()) == 0
 
 
+def test_warnings_point_at_the_line_that_called() -> None:
+    features, labels, linear = torch.tensor([[0.0, 0, 0], [1, 2, 3]]), torch.tensor([0, 1]), nn.Linear(3, 3)
+    counter = InfluenceCounter(3, 3, 3)
+    counter.update(features, labels)
+    ranked = count_ranks(features, labels, 3)
+    for call in (
+        lambda: find_influential(features, labels, 3, r=3, s=2, linear=linear),
+        lambda: find_influential(features, labels, 3, s=2, rule="contribution", linear=linear),
+        lambda: counter.result(2, linear=linear),
+        lambda: ranked.select(3, 2, linear=linear),
+        lambda: accuracy_surface(features, labels, linear, ranked, rs=[1], ss=[2]),
+    ):
+        with pytest.warns(UserWarning) as told:
+            call()
+        assert {(one.filename, one.lineno) for one in told} == {(__file__, call.__code__.co_firstlineno)}
+
+
 # bad input
 
 F, L, HEAD = relu(12, 5) + 0.01, torch.arange(12) % 3, nn.Linear(5, 3)
@@ -441,6 +470,15 @@ def test_bad_input_is_refused_by_the_name_of_the_argument(name, argument, value,
     with pytest.raises(error, match=rf"^{swapped}\b"):
         function(**{**arguments, argument: value})
     assert all(torch.equal(a, b) for a, b in zip(before.values(), COUNTER.state_dict().values(), strict=True))
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("rule", RULES[1:])
+def test_only_counted_votes_have_a_signed_form(rule):
+    with pytest.raises(ValueError, match=f"^signed: got True with the rule '{rule}'"):
+        find_influential(F, L, 3, s=2, rule=rule, linear=HEAD, signed=True)
+    ignored = {"r": 3} | ({} if rule == "coverage" else {"coverage": 0.2})
+    assert same(find_influential(F, L, 3, s=2, rule=rule, linear=HEAD, **ignored), find_influential(F, L, 3, s=2, rule=rule, linear=HEAD))
 
 
 @pytest.mark.bad_input

@@ -15,7 +15,7 @@ from filterlens.lenses.influence import DecomposedLinear, decompose_model
 from filterlens.models import CheckpointError, Normalization, checkpoints
 
 SUFFIX = "-decomposed"
-NETWORKS = tuple(models.PUBLIC_RESNETS)  # what we have ranks of features for
+NETWORKS = tuple(models.PUBLIC_RESNETS)  # those with a recipe; data/checkpoints holds the ones that were retrained
 
 
 def names() -> list[str]:
@@ -66,15 +66,22 @@ def _dotted(model: nn.Module, wanted: nn.Module) -> str:
     return next(name for name, module in model.named_modules() if module is wanted)
 
 
+def _shipped() -> list[str]:
+    return [stem for stem in checkpoints.shipped() if stem.endswith(SUFFIX)]
+
+
 def _path(name: str, pretrained: bool | str | Path) -> Path:
     if pretrained is False or not isinstance(pretrained, bool | str | Path):
         raise TypeError(f"pretrained: got {checks.describe(pretrained)}, expected True or the path of a .safetensors checkpoint")
+    if pretrained == "public":
+        exists = f"expected True (of {_shipped()}) or the path of a checkpoint that recipes.train wrote"
+        raise ValueError(f"pretrained: got 'public', but nobody published decomposed networks, {exists}")
     if pretrained is not True:
         return Path(pretrained).expanduser()
     path = checkpoints.folder() / f"{name}.safetensors"
     if not path.is_file():
         raise CheckpointError(
             f"pretrained: no weights ship for {name!r} ({path.name} is not in data/checkpoints). There are "
-            f"{[stem for stem in checkpoints.shipped() if stem.endswith(SUFFIX)]}. Retrain it with: filterlens train {name}"
+            f"{_shipped()}. Retrain it with: filterlens train {name}"
         )
     return path

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import checks, network, training
+from .votes import checked_linear
 
 
 class DecomposedLinear(nn.Module):
@@ -23,7 +24,9 @@ class DecomposedLinear(nn.Module):
 
     Parameters: ``weight`` (C, s), where weight[y, t] belongs to feature indices[y, t], and ``bias`` (C,) or None. ``indices``
     (C, s) is a buffer: saved with the weights, moved with them, never trained. The other entries of W do not exist. The
-    softmax of these logits is the paper's decomposed softmax. Made by ``decompose``.
+    softmax of these logits is the paper's decomposed softmax. Made by ``decompose``. Under ``torch.autocast`` it computes in
+    autocast's precision, as ``nn.Linear`` does; otherwise features come in the precision of the weights. Raises TypeError or
+    ValueError naming features.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, indices: Tensor, in_features: int) -> None:
@@ -46,11 +49,19 @@ class DecomposedLinear(nn.Module):
         return self.weight.numel()
 
     def forward(self, features: Tensor) -> Tensor:
+        if not isinstance(features, Tensor):
+            raise TypeError(f"features: got {checks.describe(features)}, expected a tensor (n, {self.in_features})")
         if features.ndim != 2 or features.shape[1] != self.in_features:
             raise ValueError(f"features: got {checks.describe(features)}, expected (n, {self.in_features})")
+        weight, bias, place = self.weight, self.bias, features.device.type
+        if torch.amp.is_autocast_available(place) and torch.is_autocast_enabled(place):
+            features, weight, bias = (_cast(given, torch.get_autocast_dtype(place)) for given in (features, weight, bias))
+        if features.dtype != weight.dtype:
+            expected = f"expected {str(weight.dtype).removeprefix('torch.')} as the weights"
+            raise TypeError(f"features: got {checks.describe(features)}, {expected}; convert them with .to(weight.dtype)")
         # Each class is a bag of s rows of the table (d, n): the gathered numbers (n, C, s) are summed as they are read
-        logits = F.embedding_bag(self.indices, features.T.contiguous(), mode="sum", per_sample_weights=self.weight).T
-        return logits if self.bias is None else logits + self.bias
+        logits = F.embedding_bag(self.indices, features.T.contiguous(), mode="sum", per_sample_weights=weight).T
+        return logits if bias is None else logits + bias
 
     def dense(self) -> nn.Linear:
         """The same function as a full layer (d -> C) whose weights outside of the sets are zero."""
@@ -64,6 +75,13 @@ class DecomposedLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, s={self.weight.shape[1]}, bias={self.bias is not None}"
+
+
+def _cast(given: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """As autocast casts the arguments of a linear layer: numbers with a point, but for double precision."""
+    if given is None or not given.is_floating_point() or given.dtype == torch.float64:
+        return given
+    return given.to(dtype)
 
 
 def decompose(linear: nn.Linear, indices: Tensor) -> DecomposedLinear:
@@ -141,12 +159,3 @@ def retrain(
         normalization=normalization,
     )
     return Retrained(out.eval(), history)
-
-
-def checked_linear(linear: object) -> nn.Linear:
-    if not isinstance(linear, nn.Linear):
-        raise TypeError(f"linear: got {checks.describe(linear)}, expected a torch.nn.Linear (d -> C)")
-    checks.tensor("linear", linear.weight, "C d")
-    if linear.bias is not None:
-        checks.tensor("linear", linear.bias, "C")
-    return linear

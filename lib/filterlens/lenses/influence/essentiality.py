@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import checks
-from .decomposition import checked_linear
+from .votes import checked_linear
 
 WHICH = ("influential", "other")
 NOISES = ("unit", "matched", "zero", "mean")

@@ -7,7 +7,6 @@ Importance is |f_i|, the L1 norm of one pooled number (the first title of arXiv 
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,7 +71,8 @@ def find_influential(
         ``coverage``: each image votes for the smallest set of features that holds this share, in (0, 1], of its L1 norm.
         ``weight``: W[y, i], largest first; ``abs_weight``: |W[y, i]|; ``contribution``: mean of W[y, i] f_i over the class's
         images. Those three need ``linear``, the layer d -> n_classes, and break ties by index.
-    r: in [1, d], for ``count`` alone. With r = d every image votes for everything, which is warned of.
+    r: in [1, d], for ``count`` alone, as ``coverage`` is for its rule; other rules ignore them. With r = d every image votes for
+        everything, which is warned of. ``signed`` is refused with other rules: they order by signs of their own, or by shares.
 
     A class without a voting image takes the order of ``linear``'s signed weights, with a UserWarning. Without ``linear``, a class
     without images is a ValueError that names labels, one of silent images is ordered by index, with a UserWarning.
@@ -82,6 +82,8 @@ def find_influential(
     """
     checks.choice("rule", rule, RULES)
     n_classes = checks.integer("n_classes", n_classes, 1)
+    if _flag("signed", signed) and rule != "count":
+        raise ValueError(f"signed: got True with the rule {rule!r}, expected False: only votes by count have a signed form")
     features, labels = votes.checked(features, labels, n_classes)
     d = features.shape[1]
     s = checks.integer("s", s, 1, d)
@@ -94,7 +96,6 @@ def find_influential(
     weight = None if linear is None else votes.weight_of(linear, n_classes, d).to(features.device)
     tally = _Tally(n_classes, d, features.device)
     sums = torch.zeros(n_classes, d, dtype=torch.float64, device=features.device)
-    signed = _flag("signed", signed)
     for some, of in votes.parts(features, labels):
         voted = None
         if rule == "count":
@@ -250,7 +251,7 @@ def _elected(
     """The ranking that votes make, and a word about those that rest on none."""
     if r == counts.shape[1]:
         message = f"r = {r} is the full width: every image votes for every feature that is not zero, and the mean mass decides"
-        warnings.warn(message, stacklevel=4)
+        votes.warn(message)
     votes.tell_without_votes(n_images - n_silent, n_images, weight)
     order, score = votes.elect(counts, mass, n_images - n_silent, weight)
     return InfluentialFeatures(order, counts, mass, score, n_images, n_silent, rule, r, s)

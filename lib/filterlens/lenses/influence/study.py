@@ -14,8 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ... import checks, network
-from ...models.checkpoints import CheckpointError
-from ...training import arguments, batching, snapshots
+from ...training import CheckpointError, arguments, batching, snapshots
 from ...training.identity import digest
 from . import votes
 from .decomposition import decompose
@@ -72,7 +71,8 @@ def study(
     r, s: the votes of an image and the features of a class, both in [1, d].
     normalization: an object with ``apply(images)``; None hands images on as they are.
     checkpoint: a file, written every ``checkpoint_every`` batches and read if it exists: a run that was killed goes on from there to
-        the same numbers, a finished one returns at once. It must come from the same network, data and settings.
+        the same numbers; of a finished one no pass is left to do (one image of each part goes through the network, and the
+        data are compared). It must come from the same network, data and settings.
     signed: also vote by f_i, for networks whose last activation lets negative numbers through (SiLU).
 
     The model runs in eval mode, on its device, and is unchanged. Peak memory: one batch's forward pass and a few tables

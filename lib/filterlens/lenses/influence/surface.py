@@ -69,8 +69,7 @@ def accuracy_by_size(
 
     Otherwise as ``accuracy_surface``; the largest s must be at most m.
     """
-    if not isinstance(linear, nn.Linear):
-        raise TypeError(f"linear: got {checks.describe(linear)}, expected a torch.nn.Linear")
+    votes.checked_linear(linear)
     order = checks.index_rows("order", order, linear.in_features, rows=linear.out_features)
     ss = _sizes("ss", ss, order.shape[1])
     scored = _Scored(features, labels, linear, linear.out_features, linear.in_features, max_bytes)
@@ -83,8 +82,7 @@ class _Scored:
     def __init__(self, features: Tensor, labels: Tensor, linear: nn.Linear, n_classes: int, d: int, max_bytes: int) -> None:
         self.features, self.labels = votes.checked(features, labels, n_classes, d)
         self.weight = votes.weight_of(linear, n_classes, d).to(features.device)
-        bias = torch.zeros(n_classes) if linear.bias is None else linear.bias.detach()
-        self.bias = checks.tensor("linear: bias", bias, "C", sizes={"C": n_classes}).to(self.weight)
+        self.bias = (torch.zeros(n_classes) if linear.bias is None else linear.bias.detach()).to(self.weight)
         each = 8 * (2 * d + 3 * n_classes)  # bytes: an image's features twice, its logits, one column and what is in between
         if checks.integer("max_bytes", max_bytes, 1) < each:
             raise ValueError(f"max_bytes: got {max_bytes}, expected at least {each}, what a single image takes")

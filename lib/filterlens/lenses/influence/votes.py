@@ -2,11 +2,12 @@
 
 Everything that is summed over images is a whole number: votes are counts, and the share that a feature has in an image is
 rounded to a multiple of 2^-38. Whole numbers add up to the same in every order, so a stream gives bit for bit what the
-whole table gives, whatever the batches, and features that are equally strong over a class are seen to be equal.
+whole table gives, whatever the batches, and features with the same shares, in whichever images, are seen to be equal.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -25,11 +26,20 @@ def checked(features: Tensor, labels: Tensor, n_classes: int, d: int | None = No
     return features.detach(), checks.labels("labels", labels, len(features), n_classes).to(features.device)
 
 
+def checked_linear(linear: object, n_classes: int | None = None, d: int | None = None) -> nn.Linear:
+    """A linear layer d -> n_classes, of any size where None is given, all of its numbers finite."""
+    if not isinstance(linear, nn.Linear):
+        raise TypeError(f"linear: got {checks.describe(linear)}, expected a torch.nn.Linear of {d or 'd'} -> {n_classes or 'C'}")
+    sizes = {axis: size for axis, size in {"C": n_classes, "d": d}.items() if size is not None}
+    checks.tensor("linear: weight", linear.weight.detach(), "C d", sizes=sizes)
+    if linear.bias is not None:
+        checks.tensor("linear: bias", linear.bias.detach(), "C", sizes={"C": len(linear.weight)})
+    return linear
+
+
 def weight_of(linear: nn.Linear, n_classes: int, d: int) -> Tensor:
     """The weight (n_classes, d) of a linear layer, in double precision."""
-    if not isinstance(linear, nn.Linear):
-        raise TypeError(f"linear: got {checks.describe(linear)}, expected a torch.nn.Linear of {d} -> {n_classes}")
-    return checks.tensor("linear: weight", linear.weight.detach(), "C d", sizes={"C": n_classes, "d": d}).double()
+    return checked_linear(linear, n_classes, d).weight.detach().double()
 
 
 def parts(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -105,11 +115,19 @@ def tell_without_votes(voting: Tensor, n_images: Tensor, weight: Tensor | None) 
     """Say which classes no image votes in; without images and without weights to order by, refuse."""
     missing, empty = ((count == 0).nonzero().flatten().tolist() for count in (voting, n_images))
     if missing and weight is not None:
-        warnings.warn(f"no image votes for class {_few(missing)}: ordered by the layer's signed weights instead", stacklevel=4)
+        warn(f"no image votes for class {_few(missing)}: ordered by the layer's signed weights instead")
     elif empty:
         raise ValueError(f"labels: got no image of class {_few(empty)}, expected some of each class, or linear= to order by its weights")
     elif missing:
-        warnings.warn(f"all features of all images of class {_few(missing)} are zero: ordered by index", stacklevel=4)
+        warn(f"all features of all images of class {_few(missing)} are zero: ordered by index")
+
+
+def warn(message: str) -> None:
+    """Warn at the line that called this package, by whatever way it came here."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(f"{__package__}."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 def _few(classes: list[int]) -> str:
