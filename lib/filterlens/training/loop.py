@@ -7,6 +7,7 @@ inside an epoch a snapshot carries the generators along. That is why a resumed r
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -121,7 +122,9 @@ class Run:
         self.model.to(self.device)
         if stored is not None:
             self._restore(stored)
-        with tqdm(total=self.epochs * len(self.sizes), initial=self.epoch * len(self.sizes) + self.done, unit="batch") as bar:
+        quiet = bool(os.environ.get("TQDM_DISABLE"))  # which tqdm's bars in notebooks do not ask for
+        before = self.epoch * len(self.sizes) + self.done
+        with tqdm(total=self.epochs * len(self.sizes), initial=before, unit="batch", disable=quiet) as bar:
             while self.epoch < self.epochs:
                 bar.set_description(f"epoch {self.epoch + 1}/{self.epochs}", refresh=False)
                 self._one_epoch(bar)
