@@ -363,6 +363,8 @@ def test_a_network_of_ones_own_is_collected_in_memory(toy: tuple[str, Path]) -> 
         ("train", {"train": torch.rand(3, 3, 32, 32)}, TypeError),
         ("test", {"test": None}, TypeError),
         ("train: labels", {"model": _own(9)}, ValueError),
+        ("max_bytes", {"max_bytes": 8 * 10 * 7**2 - 1}, ValueError),
+        ("max_bytes", {"max_bytes": 1e9}, TypeError),
     ],
 )
 def test_bad_input_to_collect(name: str, changes: dict, error: type[Exception], toy: tuple[str, Path]) -> None:

@@ -154,13 +154,15 @@ def make(
     return load(path)
 
 
-def collect(model: nn.Module, train: data.Images, test: data.Images, *, normalization: Normalization | None = None) -> PooledFeatures:
+def collect(
+    model: nn.Module, train: data.Images, test: data.Images, *, normalization: Normalization | None = None, max_bytes: int = 2**30
+) -> PooledFeatures:
     """The same of a network of your own, in memory and in full precision: for the influence lens and its explorer.
 
-    train, test: images as ``data.load`` gives them, with labels that are classes of the network. Memory: all features in single
-    precision, and one batch's forward pass.
+    train, test: images as ``data.load`` gives them, with labels that are classes of the network. max_bytes: of the table of
+    ranks, 8 C d^2. Memory: that table, all features in single precision, and one batch's forward pass.
 
-    Raises TypeError or ValueError naming the argument; ValueError for a network whose head is not one linear layer after pooling.
+    Raises TypeError or ValueError naming the argument, before the pass; ValueError for a network whose head is not one linear layer after pooling.
     """
     checks.module("model", model)
     for name, images in {"train": train, "test": test}.items():
@@ -170,6 +172,9 @@ def collect(model: nn.Module, train: data.Images, test: data.Images, *, normaliz
     head = network.classifier(model, example=one if normalization is None else normalization.apply(one))
     for name, images in {"train": train, "test": test}.items():
         checks.labels(f"{name}: labels", images.labels, len(images), head.out_features)
+    if (needed := 8 * head.out_features * head.in_features**2) > checks.integer("max_bytes", max_bytes, 1):
+        of = f"{head.out_features} classes of {head.in_features} features"
+        raise ValueError(f"max_bytes: got {max_bytes:,}, but the ranks of {of} take {needed:,} bytes; pass more, or use influence.study")
     seen = [network.pooled(model, images.batches(BATCH), normalization=normalization) for images in (train, test)]
     linear = copy.deepcopy(head).cpu().float().requires_grad_(False).eval()
     (x, y), (x_test, y_test) = ((features.float(), labels) for features, labels in seen)
@@ -179,7 +184,7 @@ def collect(model: nn.Module, train: data.Images, test: data.Images, *, normaliz
         train=(x, y),
         test=(x_test, y_test),
         linear=linear,
-        ranks=count_ranks(x, y, head.out_features),
+        ranks=count_ranks(x, y, head.out_features, max_bytes=max_bytes),
         stats=feature_stats(x),
         classes=train.classes if len(train.classes) == head.out_features else [str(c) for c in range(head.out_features)],
         about={"data": f"{train.name}: {len(y)} training and {len(y_test)} test images", **said},

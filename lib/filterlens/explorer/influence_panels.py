@@ -101,7 +101,7 @@ class InfluencePanels:
             row: titles[row] if titles is not None and row < len(titles) else name for row, name in zip(rows, named, strict=True)
         }
         differ = set(differing.tolist())
-        self.image_labels = {row: f"{row}: {title}{' (the layers differ)' if row in differ else ''}" for row, title in self.titles.items()}
+        self.image_labels = {row: f"{row}: {title}{f' (the layers differ at r = s = {size})' if row in differ else ''}" for row, title in self.titles.items()}
 
     # --------------------------------------------------------------------------------------------------------- panels
 
