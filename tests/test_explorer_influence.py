@@ -63,8 +63,8 @@ def pooled(signed: bool = False) -> Pooled:
     linear = nn.Linear(D, C)
     with torch.no_grad():
         linear.weight.copy_(torch.randint(-3, 4, (C, D), generator=draw) / 4 + torch.eye(C, D))
+        linear.bias.copy_(torch.rand(C, generator=draw) / 10)
         linear.weight[2], linear.bias[2] = linear.weight[1], linear.bias[1]
-        linear.bias.mul_(0.1)
     return Pooled("toy", train, test, linear, count_ranks(*train, C), ["ant", "bee", "cow", "dog"])
 
 
@@ -77,11 +77,12 @@ def panels_of(signed: bool = False) -> InfluencePanels:
 @cache
 def more_pooled() -> Pooled:
     """More images, without ties."""
-    draw = torch.Generator().manual_seed(2)
+    draw = torch.Generator().manual_seed(3)
     labels = torch.randint(0, 3, (2500,), generator=draw)
     features, linear = torch.rand(2500, 6, generator=draw) + torch.eye(3, 6)[labels] / 2, nn.Linear(6, 3)
     with torch.no_grad():
         linear.weight.copy_(torch.eye(3, 6) + torch.rand(3, 6, generator=draw))
+        linear.bias.copy_(torch.rand(3, generator=draw) / 4)
     return Pooled("more", None, (features, labels), linear, count_ranks(features, labels, 3), ["a", "b", "c"])
 
 

@@ -303,7 +303,7 @@ def test_progress_goes_on_where_a_resumed_run_does(tmp_path: Path, monkeypatch: 
 
     class Bar(tqdm.auto.tqdm):
         def __init__(self, **options):
-            super().__init__(**options, file=io.StringIO(), disable=False)
+            super().__init__(**(options | {"file": io.StringIO(), "disable": False}))
             bars.append(self)
 
     monkeypatch.setattr("tqdm.auto.tqdm", Bar)
