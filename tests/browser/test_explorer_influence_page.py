@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,28 +22,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return page_of(tmp_path_factory.mktemp("influence"), patch, influence_toy).parent
 
 
-@pytest.fixture(scope="module", params=["http", "file"])
-def start(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
-    """The address of the toy's page, from a server and as a file."""
-    if request.param == "file":
-        yield (folder / "index.html").as_uri()
-    else:
-        with served(folder) as address:
-            yield address
-
-
 @pytest.fixture(scope="module")
 def explorer() -> Explorer:
     """Python's own, for the truth."""
     return influence_toy()
-
-
-@pytest.fixture
-def root(page: Page, start: str) -> Locator:
-    page.goto(start)
-    found = page.locator(".fl-explorer")
-    wait_for(found)
-    return found
 
 
 def matrix(root: Locator, title: str) -> Locator:
