@@ -6,7 +6,7 @@ IN := .venv/bin
 book: .venv/book.installed ; @$(IN)/filterlens book --profile book
 test: .venv/test.installed ; OMP_NUM_THREADS=1 $(IN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadscope
 lab: .venv/book.installed ; $(IN)/jupyter lab notebooks $(ARGS)
-bench: .venv/test.installed ; $(IN)/filterlens bench
+bench: .venv/bench.installed ; $(IN)/filterlens bench
 clean: ; rm -rf _build book/notebooks book/results.md data/results/*.smoke.csv .pytest_cache .hypothesis .benchmarks
 
 .venv/book.installed: requirements.txt lib/pyproject.toml
@@ -18,4 +18,9 @@ clean: ; rm -rf _build book/notebooks book/results.md data/results/*.smoke.csv .
 .venv/test.installed: requirements-test.txt .venv/book.installed
 	@echo "Installing what the tests need on top (requirements-test.txt)"
 	$(IN)/pip install --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+.venv/bench.installed: requirements-bench.txt .venv/test.installed
+	@echo "Installing the peers that the benchmarks run against (requirements-bench.txt)"
+	$(IN)/pip install --disable-pip-version-check -r requirements-bench.txt
 	@touch $@

@@ -14,8 +14,8 @@ from filterlens import _torchvision
 __version__ = "0.1.0"
 
 _ROOMS = (
-    "book", "checks", "data", "decomposed", "explorer", "features", "figures", "lenses", "linear", "metrics", "models", "network",
-    "recipes", "runs", "surveys", "training",
+    "book", "checks", "data", "decomposed", "experiments", "explorer", "features", "figures", "lenses", "linear", "metrics", "models",
+    "network", "recipes", "runs", "surveys", "training",
 )  # fmt: skip
 __all__ = [*_ROOMS, "__version__"]
 
