@@ -1,0 +1,162 @@
+"""What a network loses with its filters, and what ranking them rests on: the experiments of the simplex lens (tables 1 to 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from .. import checks
+
+# name, colour, marker, line of each way to choose filters; dashed: the controls of equal norm
+SETS = {
+    "archetypes": ("near archetypes", "#d55e00", "^", "-"),
+    "matched_archetypes": ("norm-matched to near archetypes", "#d55e00", "v", "--"),
+    "median_gm": ("near the median (distances)", "#0072b2", "s", "-"),
+    "median_l0": ("near the median (ℓ₀)", "#56b4e9", "D", "-"),
+    "matched_median": ("norm-matched to near the median", "#0072b2", "P", "--"),
+    "random": ("random", "0.45", "o", ":"),
+    "l1": ("smallest ℓ₁ norm", "#009e73", "X", "-"),
+    "l2": ("smallest ℓ₂ norm", "#cc79a7", "*", "-"),
+}
+METHODS = {
+    "positional": ("positional", "#d55e00", "^"),
+    "fpgm": ("FPGM", "#0072b2", "s"),
+    "geometric_median": ("geometric median", "#56b4e9", "D"),
+    "l1": ("ℓ₁ norm", "#009e73", "X"),
+    "l2": ("ℓ₂ norm", "#cc79a7", "*"),
+    "random": ("random", "0.45", "o"),
+}
+STARTS = {
+    "random": ("random", "0.45", "o"),
+    "trained": ("trained weights", "#0072b2", "s"),
+    "fabricated": ("fabricated, Dirichlet(1)", "#d55e00", "^"),
+    "fabricated-sparse": ("fabricated, sparse", "#009e73", "D"),
+}
+
+
+def removal_curves(curve: Any, ax: Axes, *, sets: Sequence[str] | None = None, baseline: float | None = None) -> Axes:
+    """Table 1: accuracy over the share of filters removed from every layer; mean and, shaded, one s.d. over seeds, for each set.
+
+    curve: a ``RemovalCurve``, or rows with which, rate, seed and accuracy (a table); sets: those to draw, in this order.
+    """
+    rows = _table("curve", curve, ("which", "rate", "seed", "accuracy"))
+    there = [name for name in SETS if name in set(rows["which"])] + sorted(set(rows["which"]) - set(SETS))
+    shown = there if sets is None else [checks.choice("sets", name, there) for name in sets]
+    baseline = getattr(curve, "baseline", None) if baseline is None else checks.real("baseline", baseline, 0, 1)
+    if baseline is not None:
+        ax.axhline(baseline, color="0.6", linewidth=0.8, label="all filters")
+    for name in shown:
+        said, colour, marker, line = SETS.get(name, (name, None, ".", "-"))
+        found = rows[rows["which"] == name].groupby("rate")["accuracy"].agg(["mean", "std"])
+        (drawn,) = ax.plot(found.index, found["mean"], line, color=colour, marker=marker, markersize=5, linewidth=1.3, label=said)
+        spread = found["std"].fillna(0).to_numpy()
+        if spread.any():
+            below, above = found["mean"] - spread, found["mean"] + spread
+            ax.fill_between(found.index, below, above, color=drawn.get_color(), alpha=0.13, linewidth=0)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_xticks(sorted(set(rows.loc[rows["which"].isin(shown), "rate"])))
+    seeds = rows["seed"].nunique()
+    ax.set(xlabel="filters removed from each layer", ylabel="accuracy" + (f" (mean ± s.d., {seeds} seeds)" if seeds > 1 else ""))
+    ax.legend(fontsize=7)
+    return ax
+
+
+def retraining(rows: Any, ax: Axes, *, rate: float | None = None, baseline: float | None = None) -> Axes:
+    """Table 3: accuracy after pruning and after each epoch of retraining, mean ± s.d. over seeds; a line for each ranking.
+
+    rows: a table with method, rate, seed, epoch (0: pruned, not retrained) and accuracy; rate: which to draw where there are several.
+    """
+    rows = _table("rows", rows, ("method", "rate", "seed", "epoch", "accuracy"))
+    rates = sorted(set(rows["rate"]))
+    if rate is None and len(rates) > 1:
+        raise ValueError(f"rate: got None, expected one of {rates}: a figure shows one")
+    rate = rates[0] if rate is None else rate
+    if rate not in rates:
+        raise ValueError(f"rate: got {rate!r}, expected one of {rates}")
+    _epochs(rows[rows["rate"] == rate], "method", METHODS, ax, baseline)
+    ax.set_title(f"{100 * rate:g} % of each layer's filters pruned", fontsize=9)
+    return ax
+
+
+def starts(rows: Any, ax: Axes, *, baseline: float | None = None) -> Axes:
+    """Table 2: accuracy after each epoch from random, trained and fabricated weights, mean ± s.d. over seeds.
+
+    rows: a table with start, seed, epoch (0: before training) and accuracy.
+    """
+    rows = _table("rows", rows, ("start", "seed", "epoch", "accuracy"))
+    return _epochs(rows, "start", STARTS, ax, baseline)
+
+
+def stability_matrix(values: Any, names: Sequence[str], ax: Axes, *, measure: str = "Spearman's ρ of ℓ₀") -> Axes:
+    """How far rankings of one layer agree, every two of them: values (V, V), 1 on the diagonal, which is left grey."""
+    import seaborn
+
+    values, names = np.asarray(values, dtype=float), [str(name) for name in names]
+    if values.shape != (len(names), len(names)) or not len(names):
+        raise ValueError(f"values: got shape {values.shape}, expected a row and a column for each of the {len(names)} names")
+    ax.set_facecolor("0.85")
+    seaborn.heatmap(
+        values, ax=ax, mask=np.eye(len(names), dtype=bool), cmap="cividis", vmin=min(0.0, np.nanmin(values)), vmax=1, annot=len(names) <= 12,
+        fmt=".2f", annot_kws={"fontsize": 7}, square=True, xticklabels=names, yticklabels=names, cbar_kws={"label": measure},
+    )  # fmt: skip
+    ax.tick_params(axis="x", rotation=90, labelsize=7)
+    ax.tick_params(axis="y", rotation=0, labelsize=7)
+    return ax
+
+
+def channel_order(accuracies: Mapping[str, float | Sequence[float]], ax: Axes) -> Axes:
+    """Accuracy with a layer's own filters, the same in another order, and fabricated ones: {label: accuracy, or one for each seed}."""
+    if not accuracies:
+        raise ValueError("accuracies: got none, expected at least one, label -> accuracy")
+    found = [np.atleast_1d(np.asarray(values, dtype=float)) for values in accuracies.values()]
+    places = np.arange(len(found))
+    means = [values.mean() for values in found]
+    spread = [values.std(ddof=1) if len(values) > 1 else np.nan for values in found]
+    bars = ax.barh(places, means, color=["0.6", *["#0072b2"] * (len(found) - 1)], height=0.65)
+    ax.errorbar(means, places, xerr=spread, fmt="none", color="black", capsize=2, linewidth=1)
+    ax.bar_label(bars, [f"{100 * mean:.1f} %" for mean in means], padding=4, fontsize=8)
+    ax.set_yticks(places, list(accuracies), fontsize=8)
+    ax.invert_yaxis()
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set(xlabel="accuracy", xlim=(0, 1.15), xticks=np.linspace(0, 1, 6))
+    return ax
+
+
+def _epochs(rows: pd.DataFrame, column: str, looks: Mapping[str, tuple[str, str, str]], ax: Axes, baseline: float | None) -> Axes:
+    if baseline is not None:
+        ax.axhline(checks.real("baseline", baseline, 0, 1), color="0.6", linewidth=0.8, label="as trained")
+    names = [name for name in looks if name in set(rows[column])] + sorted(set(rows[column]) - set(looks))
+    for at, name in enumerate(names):
+        said, colour, marker = looks.get(name, (name, None, "."))
+        found = rows[rows[column] == name].groupby("epoch")["accuracy"].agg(["mean", "std"])
+        shift = 0.05 * (at - (len(names) - 1) / 2)  # error bars of equal means stay apart
+        ax.errorbar(found.index + shift, found["mean"], yerr=found["std"].fillna(0), color=colour, marker=marker, markersize=5,
+                    linewidth=1.2, elinewidth=0.9, capsize=2, label=said)  # fmt: skip
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    epochs = sorted(set(rows["epoch"]))
+    ax.set_xticks(epochs if len(epochs) <= 12 else epochs[:: -(-len(epochs) // 11)])
+    seeds = rows["seed"].nunique()
+    ax.set(xlabel="epochs of training", ylabel="test accuracy" + (f" (mean ± s.d., {seeds} seeds)" if seeds > 1 else ""))
+    ax.legend(fontsize=7)
+    return ax
+
+
+def _table(argument: str, given: Any, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows as a table with at least these columns: a result's ``rows``, a table, or a list of tuples in this order (more may follow)."""
+    rows = getattr(given, "rows", given)
+    if not isinstance(rows, pd.DataFrame):
+        if not isinstance(rows, Sequence) or isinstance(rows, str):
+            raise TypeError(f"{argument}: got {checks.describe(given)}, expected a table with the columns {list(columns)}")
+        rows = pd.DataFrame([tuple(row)[: len(columns)] for row in rows], columns=list(columns))
+    missing = [name for name in columns if name not in rows]
+    if missing:
+        raise ValueError(f"{argument}: got the columns {list(rows)}, expected also {missing}")
+    if not len(rows):
+        raise ValueError(f"{argument}: got no rows, expected at least one")
+    return rows
