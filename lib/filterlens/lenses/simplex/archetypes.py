@@ -1,0 +1,183 @@
+"""Archetypal analysis: every filter as a convex mixture of archetypes, every archetype as a convex mixture of filters.
+
+min ||X - X B A||_F^2 with the columns of A (d, N) and B (N, d) in the simplex (Cutler & Breiman 1994). The work happens in
+``gram``; here points are prepared, the best of several starts is kept, and codes are made exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ... import checks
+from . import gram, reference
+from .codes import double, nearest, points, solve_codes
+from .coreset import draw
+from .starts import STARTS, choose
+
+METHODS = ("gram", "nnls-ls")
+
+
+@dataclass(frozen=True, eq=False)
+class Archetypes:
+    """X (l, N) ~ D A with D = X B: archetypes D (l, d), codes A (d, N), archetype weights B (N, d), columns in the simplex.
+
+    residual = ||X - D A||_F / ||X||_F, X not centred (0 for X = 0); rss = ||X - D A||_F^2; gap = A's duality gap in units of
+    1/2 ||.||_F^2, summed over columns: rss is at most 2 gap above the best that any codes reach with these archetypes.
+    history: relative residual at the start and after every turn, never rising. converged: progress below tol and gap
+    below tol ||X - mean||_F^2. starts (d,): the filters the kept run began with. degenerate: more archetypes than a simplex in
+    R^l can have (d - 1 > l): codes are basic ones, and how many entries they have depends on which basic one was found.
+    """
+
+    D: Tensor
+    A: Tensor
+    B: Tensor
+    residual: float
+    rss: float
+    gap: float
+    history: list[float]
+    converged: bool
+    iterations: int
+    method: str
+    init: str
+    seed: int
+    restarts: int
+    starts: Tensor
+    degenerate: bool
+
+
+def archetypal_analysis(
+    X: Tensor,
+    d: int,
+    *,
+    seed: int = 0,
+    tol: float = 1e-6,
+    max_iter: int = 500,
+    init: str | Tensor = "furthest_first",
+    restarts: int = 1,
+    method: str = "gram",
+    coreset: int | None = None,
+) -> Archetypes:
+    """d archetypes of the columns of X (l, N), float32 or float64, on X's device.
+
+    init: "furthest_first", "furthest_sum", "uniform" or distinct column indices (d,). restarts: further starts with seeds seed + 1,
+    ...; the lowest residual is kept (the problem is not convex). method: "gram", or "nnls-ls", the variant of Mair and Brefeld's
+    code (``reference``; its own stopping rules, tol and max_iter beyond 250 do not enter). coreset: analyse a weighted sample of
+    that many columns, then code all of them. Peak memory of "gram": about 4 N^2 + 8 d N numbers beyond X and a centred copy.
+
+    Raises ValueError for d > N, NaN, and other arguments out of range, TypeError for the wrong kind, naming the argument.
+    """
+    X = points("X", X)
+    n = X.shape[1]
+    d = checks.integer("d", d, 1, n)
+    seed, restarts = checks.integer("seed", seed, 0), checks.integer("restarts", restarts, 1)
+    tol, max_iter = checks.real("tol", tol, 0), checks.integer("max_iter", max_iter, 1)
+    checks.choice("method", method, METHODS)
+    coreset = None if coreset is None else checks.integer("coreset", coreset, 1)
+    fixed = None
+    if isinstance(init, Tensor):
+        fixed = torch.tensor(checks.indices("init", checks.tensor("init", init, "d", sizes={"d": d}, floating=False), n))
+        if coreset is not None or restarts > 1:
+            raise ValueError("init: got column indices, which go with restarts=1 and without coreset only")
+    else:
+        checks.choice("init", init, STARTS)
+    with torch.no_grad():
+        return _analyse(X, d, seed, tol, max_iter, init if fixed is None else "given", fixed, restarts, method, coreset)
+
+
+def _analyse(
+    X: Tensor, d: int, seed: int, tol: float, max_iter: int, init: str, fixed: Tensor | None, restarts: int, method: str, m: int | None
+) -> Archetypes:
+    n = X.shape[1]
+    mean = X.mean(1, keepdim=True)
+    centered = X - mean
+    common = {"method": method, "init": init, "seed": seed, "restarts": restarts}
+    if d == n:
+        eye = torch.eye(n, dtype=X.dtype, device=X.device)
+        return _finish(X, eye, [0.0], True, 0, torch.arange(n), tol, A=eye, **common)
+    if d == 1:
+        b = torch.full((1, n), 1 / n, dtype=X.dtype, device=X.device)
+        start = choose("uniform", None, n, 1, seed) if fixed is None else fixed
+        size, total = float(X.double().square().sum()), float(centered.double().square().sum())
+        return _finish(X, b, [math.sqrt(total / size) if size else 0.0], True, 0, start, tol, **common)
+    best = None
+    for turn in range(restarts):
+        part, weights = (None, None) if m is None else draw(X, m, seed + turn)
+        sample = centered if part is None else centered[:, part]
+        if d > sample.shape[1]:
+            raise ValueError(f"coreset: got {m}, which drew {sample.shape[1]} distinct columns, expected at least d = {d}")
+        cloud = gram.Points(sample)
+        K = cloud.K if cloud.K is not None else (cloud.F.T @ cloud.F if init != "uniform" and fixed is None else None)
+        start = choose(init, K, sample.shape[1], d, seed + turn) if fixed is None else fixed
+        found = _run(cloud, start.to(X.device), weights, tol, max_iter, method)
+        if part is not None:
+            whole = torch.zeros(d, n, dtype=X.dtype, device=X.device)
+            whole[:, part] = found.b
+            found.b, start = whole, part.cpu()[start]
+        if best is None or found.rss[-1] < best[0].rss[-1]:
+            best = found, start
+    found, start = best
+    size = float(X.double().square().sum())
+    history = [math.sqrt(value / size) if size else 0.0 for value in found.rss]
+    kept = found.a if m is None else None
+    return _finish(X, found.b, history, found.converged, found.iterations, start, tol, warm=kept, **common)
+
+
+def _run(cloud: gram.Points, start: Tensor, weights: Tensor | None, tol: float, max_iter: int, method: str) -> gram.Solution:
+    n = cloud.F.shape[1]
+    b = torch.zeros(len(start), n, dtype=cloud.F.dtype, device=cloud.F.device)
+    b[torch.arange(len(start), device=b.device), start] = 1
+    if method == "nnls-ls":
+        exact = double(b.device)
+        a, b, rss, converged, done = reference.alternate(cloud.F.to(exact), b.to(exact), weights=weights, max_iter=min(max_iter, 250))
+        return gram.Solution(a.to(cloud.F.dtype), b.to(cloud.F.dtype), rss, converged, done)
+    q = cloud.times(b)
+    return gram.solve(cloud, nearest(q @ b.T, q.T), b, weights, tol=tol, max_iter=max_iter)
+
+
+def _finish(
+    X: Tensor,
+    b: Tensor,
+    history: list[float],
+    converged: bool,
+    iterations: int,
+    starts: Tensor,
+    tol: float,
+    *,
+    A: Tensor | None = None,
+    warm: Tensor | None = None,
+    **common: object,
+) -> Archetypes:
+    """Exact codes for the final archetypes, on all filters."""
+    b = b / b.sum(1, keepdim=True)
+    D = X @ b.T
+    l, d = D.shape
+    degenerate = d - 1 > l
+    centered = X - X.mean(1, keepdim=True)
+    allowed = tol * float(centered.double().square().sum()) / X.shape[1] / 2
+    gap, exact = 0.0, True
+    if A is None:
+        codes = solve_codes(X, D, tol=0, max_iter=100, basic=degenerate, allowed=allowed * 1e-2, start=None if warm is None else warm.T)
+        A, gap, exact = codes.A, float(codes.gap.double().sum()), codes.converged
+    rss = float((X - D @ A).double().square().sum())
+    size = float(X.double().square().sum())
+    residual = math.sqrt(rss / size) if size else 0.0
+    if history and residual <= history[-1]:
+        history = [*history, residual]
+    return Archetypes(
+        D=D,
+        A=A,
+        B=b.T.contiguous(),
+        residual=residual,
+        rss=rss,
+        gap=gap,
+        history=history,
+        converged=converged and exact,
+        iterations=iterations,
+        starts=starts.cpu(),
+        degenerate=degenerate,
+        **common,
+    )
