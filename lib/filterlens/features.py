@@ -134,7 +134,7 @@ def make(
         said = f"the ranks of {head.in_features} features in {head.out_features} classes are too many to keep"
         raise ValueError(f"name: {said}, expected a narrower network; lenses.influence.study needs no ranks")
     if target is not None:
-        _try_folder(target)
+        snapshots.check_writable(target, "out")
         _try_place(target, _command(name, pretrained, data, None, True))
     seen = _stream(model.to(memory_format=torch.channels_last), {"train": train, "test": test}, normalization, far)
     tensors, about = _packed(head, seen, train_features)
@@ -312,14 +312,6 @@ def _target(name: str, pretrained: bool | str | Path, data: str, out: str | Path
         out = default_name(name, pretrained, data)
     bare = isinstance(out, str) and Path(out).name == out and not out.endswith(".safetensors")
     return folder() / f"{out}.safetensors" if bare else Path(out).expanduser()
-
-
-def _try_folder(target: Path) -> None:
-    """Learn now, not after the run, that the file could not be kept."""
-    try:
-        snapshots.check_writable(target)
-    except ValueError as error:
-        raise ValueError(str(error).replace("checkpoint:", "out:", 1)) from error
 
 
 def _blocks(name: str, pretrained: bool | str | Path, data: str, checkpoint: str | Path | bool | None) -> Path | None:

@@ -60,15 +60,20 @@ def save(path: str | Path, tensors: dict[str, Tensor], about: dict) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".safetensors.part")
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, part)
-    story = {
+    return keep(part, path, about)
+
+
+def keep(part: Path, path: Path, about: dict) -> Path:
+    """Give a finished file its name, with its story in a .json beside it: ``about``, versions, date and the file's sha256."""
+    told = {
         **about,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, **about.get("versions", {})},
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
         "sha256": sha256(part),
     }
     story_part = path.with_suffix(".json.part")
-    story_part.write_text(json.dumps(story, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    # The weights go first: a kill in between leaves a pair that refuses to load, never one that lies.
+    story_part.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    # The file itself goes first: a kill in between leaves a pair that refuses to load, never one that lies.
     os.replace(part, path)
     os.replace(story_part, path.with_suffix(".json"))
     return path
@@ -85,20 +90,29 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     path = Path(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path}: expected a .safetensors file with a .json beside it")
+    told = story(path, "git restore it, or train it again with the command in the .json beside it")
+    try:
+        return load_file(path), told
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def story(path: Path, remedy: str) -> dict:
+    """The story of a file that ``keep`` named; the sha256 in it must be the file's. ``remedy``: how to get a damaged file again.
+
+    Raises CheckpointError if either file is missing or damaged.
+    """
     side = path.with_suffix(".json")
     for file in (path, side):
         if not file.is_file():
-            raise CheckpointError(f"{file} is missing: a checkpoint is a .safetensors file with a .json beside it")
+            raise CheckpointError(f"{file} is missing: expected a {path.suffix} file with a .json beside it")
     try:
-        story = json.loads(side.read_text(encoding="utf-8"))
-        expected = str(story["sha256"])
+        told = json.loads(side.read_text(encoding="utf-8"))
+        expected = str(told["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{side} is damaged: expected a JSON object with the key 'sha256' ({error})") from error
-    verify(path, expected, "git restore it, or train it again with the command in the .json beside it")
-    try:
-        return load_file(path), story
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+    verify(path, expected, remedy)
+    return told
 
 
 def read_pickled(path: Path, expected: str, origin: str) -> dict[str, Tensor]:

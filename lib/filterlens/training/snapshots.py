@@ -20,14 +20,17 @@ from filterlens.models.checkpoints import CheckpointError
 _MARK = b"filterlens run 1\n"
 
 
-def check_writable(path: Path) -> None:
-    """Make the folder and try it, so that a run learns at its beginning, not after an epoch, that it cannot be kept."""
+def check_writable(path: Path, name: str = "checkpoint") -> None:
+    """Make the folder and try it, so that a run learns at its beginning, not after an epoch, that it cannot be kept.
+
+    Raises ValueError naming the argument that the path came in.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise ValueError(f"checkpoint: got {str(path)!r}, expected a file in a folder that can be written ({error})") from error
+        raise ValueError(f"{name}: got {str(path)!r}, expected a file in a folder that can be written ({error})") from error
 
 
 def write(path: Path, contents: dict) -> None:
