@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from .. import checks
 
@@ -30,6 +30,12 @@ METHODS = {
     "l1": ("ℓ₁ norm", "#009e73", "X"),
     "l2": ("ℓ₂ norm", "#cc79a7", "*"),
     "random": ("random", "0.45", "o"),
+}
+ORDERS = {
+    "original": "its own filters",
+    "permuted": "its own,\nin another order",
+    "fabricated": "fabricated,\nas they are drawn",
+    "matched": "fabricated, each at\nthe nearest original",
 }
 STARTS = {
     "random": ("random", "0.45", "o"),
@@ -62,14 +68,15 @@ def removal_curves(curve: Any, ax: Axes, *, sets: Sequence[str] | None = None, b
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xticks(sorted(set(rows.loc[rows["which"].isin(shown), "rate"])))
     seeds = rows["seed"].nunique()
-    ax.set(xlabel="filters removed from each layer", ylabel="accuracy" + (f" (mean ± s.d., {seeds} seeds)" if seeds > 1 else ""))
+    ax.set(xlabel="filters removed from each layer", ylabel="accuracy" + (f" (mean ± s.d., up to {seeds} seeds)" if seeds > 1 else ""))
     ax.legend(fontsize=7)
     return ax
 
 
 def retraining(rows: Any, ax: Axes, *, rate: float | None = None, baseline: float | None = None) -> Axes:
-    """Table 3: accuracy after pruning and after each epoch of retraining, mean ± s.d. over seeds; a line for each ranking.
+    """Table 3: test error after pruning and after each epoch of retraining, mean ± s.d. over seeds; a line for each ranking.
 
+    Errors, on a logarithmic axis: rankings that differ by tenths of a percent after retraining begin tens of percents apart.
     rows: a table with method, rate, seed, epoch (0: pruned, not retrained) and accuracy; rate: which to draw where there are several.
     """
     rows = _table("rows", rows, ("method", "rate", "seed", "epoch", "accuracy"))
@@ -85,7 +92,7 @@ def retraining(rows: Any, ax: Axes, *, rate: float | None = None, baseline: floa
 
 
 def starts(rows: Any, ax: Axes, *, baseline: float | None = None) -> Axes:
-    """Table 2: accuracy after each epoch from random, trained and fabricated weights, mean ± s.d. over seeds.
+    """Table 2: test error after each epoch from random, trained and fabricated weights, mean ± s.d. over seeds; logarithmic.
 
     rows: a table with start, seed, epoch (0: before training) and accuracy.
     """
@@ -93,56 +100,70 @@ def starts(rows: Any, ax: Axes, *, baseline: float | None = None) -> Axes:
     return _epochs(rows, "start", STARTS, ax, baseline)
 
 
-def stability_matrix(values: Any, names: Sequence[str], ax: Axes, *, measure: str = "Spearman's ρ of ℓ₀") -> Axes:
-    """How far rankings of one layer agree, every two of them: values (V, V), 1 on the diagonal, which is left grey."""
+def stability_matrix(result: Any, ax: Axes, *, measure: str = "spearman") -> Axes:
+    """How far rankings of one layer agree, every two of them: "spearman", or the overlap of the most "redundant" or most "needed" filters.
+
+    result: a ``Stability``. The diagonal, 1 by definition, is left grey, as is what is not defined; values are written for at most 14.
+    """
     import seaborn
 
-    values, names = np.asarray(values, dtype=float), [str(name) for name in names]
-    if values.shape != (len(names), len(names)) or not len(names):
-        raise ValueError(f"values: got shape {values.shape}, expected a row and a column for each of the {len(names)} names")
+    checks.choice("measure", measure, ["spearman", "redundant", "needed"])
+    values, names = getattr(result, measure).double().cpu().numpy(), [str(name) for name in result.names]
+    said = f"overlap of the {result.n} most {measure} (by chance {result.chance:.2f})"
+    hidden = np.eye(len(names), dtype=bool) | np.isnan(values)
     ax.set_facecolor("0.85")
     seaborn.heatmap(
-        values, ax=ax, mask=np.eye(len(names), dtype=bool), cmap="cividis", vmin=min(0.0, np.nanmin(values)), vmax=1, annot=len(names) <= 12,
-        fmt=".2f", annot_kws={"fontsize": 7}, square=True, xticklabels=names, yticklabels=names, cbar_kws={"label": measure},
+        values, ax=ax, mask=hidden, cmap="cividis", vmin=min(0.0, values[~hidden].min(initial=0)), vmax=1, annot=len(names) <= 14, fmt=".2f",
+        annot_kws={"fontsize": 7}, square=True, xticklabels=names, yticklabels=names,
+        cbar_kws={"label": "Spearman's ρ of ℓ₀" if measure == "spearman" else said},
     )  # fmt: skip
     ax.tick_params(axis="x", rotation=90, labelsize=7)
     ax.tick_params(axis="y", rotation=0, labelsize=7)
     return ax
 
 
-def channel_order(accuracies: Mapping[str, float | Sequence[float]], ax: Axes) -> Axes:
-    """Accuracy with a layer's own filters, the same in another order, and fabricated ones: {label: accuracy, or one for each seed}."""
-    if not accuracies:
-        raise ValueError("accuracies: got none, expected at least one, label -> accuracy")
-    found = [np.atleast_1d(np.asarray(values, dtype=float)) for values in accuracies.values()]
-    places = np.arange(len(found))
-    means = [values.mean() for values in found]
-    spread = [values.std(ddof=1) if len(values) > 1 else np.nan for values in found]
-    bars = ax.barh(places, means, color=["0.6", *["#0072b2"] * (len(found) - 1)], height=0.65)
-    ax.errorbar(means, places, xerr=spread, fmt="none", color="black", capsize=2, linewidth=1)
-    ax.bar_label(bars, [f"{100 * mean:.1f} %" for mean in means], padding=4, fontsize=8)
-    ax.set_yticks(places, list(accuracies), fontsize=8)
+def channel_order(results: Any, ax: Axes) -> Axes:
+    """Accuracy with one layer's own filters, the same in another order, and fabricated ones as drawn and put at the nearest original.
+
+    results: a ``ChannelOrder``, or several, of one seed each: then mean and s.d.
+    """
+    results = list(results) if isinstance(results, Sequence) else [results]
+    if not results:
+        raise ValueError("results: got none, expected at least one ChannelOrder")
+    found = np.array([[getattr(one, name) for name in ORDERS] for one in results], dtype=float)  # (seeds, 4)
+    means, spread = found.mean(0), found.std(0, ddof=1) if len(found) > 1 else np.zeros(len(ORDERS))
+    places = np.arange(len(ORDERS))
+    ax.barh(places, means, color=["0.6", "#0072b2", "#d55e00", "#d55e00"], height=0.65)
+    if len(found) > 1:
+        ax.errorbar(means, places, xerr=spread, fmt="none", color="black", capsize=2, linewidth=1)
+    for place, mean, more in zip(places, means, spread, strict=True):
+        ax.annotate(f"{100 * mean:.1f} %", (mean + more, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8)
+    ax.set_yticks(places, ORDERS.values(), fontsize=8)
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set(xlabel="accuracy", xlim=(0, 1.15), xticks=np.linspace(0, 1, 6))
+    ax.set(
+        xlabel="accuracy" + (f" (mean ± s.d., {len(found)} seeds)" if len(found) > 1 else ""), xlim=(0, 1.15), xticks=np.linspace(0, 1, 6)
+    )
     return ax
 
 
 def _epochs(rows: pd.DataFrame, column: str, looks: Mapping[str, tuple[str, str, str]], ax: Axes, baseline: float | None) -> Axes:
     if baseline is not None:
-        ax.axhline(checks.real("baseline", baseline, 0, 1), color="0.6", linewidth=0.8, label="as trained")
+        ax.axhline(1 - checks.real("baseline", baseline, 0, 1), color="0.6", linewidth=0.8, label="as trained")
     names = [name for name in looks if name in set(rows[column])] + sorted(set(rows[column]) - set(looks))
     for at, name in enumerate(names):
         said, colour, marker = looks.get(name, (name, None, "."))
         found = rows[rows[column] == name].groupby("epoch")["accuracy"].agg(["mean", "std"])
         shift = 0.05 * (at - (len(names) - 1) / 2)  # error bars of equal means stay apart
-        ax.errorbar(found.index + shift, found["mean"], yerr=found["std"].fillna(0), color=colour, marker=marker, markersize=5,
+        ax.errorbar(found.index + shift, 1 - found["mean"], yerr=found["std"].fillna(0), color=colour, marker=marker, markersize=5,
                     linewidth=1.2, elinewidth=0.9, capsize=2, label=said)  # fmt: skip
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set_yscale("log")
+    percent = FuncFormatter(lambda value, _: f"{100 * value:g} %")
+    ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=percent, minor_formatter=NullFormatter())
     epochs = sorted(set(rows["epoch"]))
     ax.set_xticks(epochs if len(epochs) <= 12 else epochs[:: -(-len(epochs) // 11)])
     seeds = rows["seed"].nunique()
-    ax.set(xlabel="epochs of training", ylabel="test accuracy" + (f" (mean ± s.d., {seeds} seeds)" if seeds > 1 else ""))
+    ax.set(xlabel="epochs of training", ylabel="test error" + (f" (mean ± s.d., {seeds} seeds)" if seeds > 1 else ""))
     ax.legend(fontsize=7)
     return ax
 

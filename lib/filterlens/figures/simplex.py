@@ -56,7 +56,8 @@ def simplex_sketch(X: Tensor, archetypes: Any, ax: Axes) -> Axes:
     ax.scatter(
         *corners.T, s=70, marker="^", color=ARCHETYPE, edgecolors="black", linewidths=0.8, label=f"{len(corners)} archetypes", zorder=3
     )
-    ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal", title=f"{len(corners)} archetypes span a {len(corners) - 1}-simplex")
+    ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    ax.set_title(f"{len(corners)} archetypes of {n} points", fontsize=9)
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles[1:] + handles[:1], labels[1:] + labels[:1], fontsize=8, loc="best")
     return ax
@@ -66,7 +67,7 @@ def prewitt(response: Any, axes: np.ndarray) -> np.ndarray:
     """Figure 1: the image, then the maps of x, y and their mixture z, in one scale; each operator is drawn in the corner. axes (4,)."""
     axes = _axes(axes, (4,), "one for the image and one for each of x, y and z")
     photograph(response.image, axes[0]).set_title("image", fontsize=9)
-    limit = float(response.maps.abs().max())
+    limit = float(np.quantile(response.maps.abs().double().cpu().numpy(), 0.995))  # a few strong edges would leave the rest pale
     names = ("x: from left to right", "y: from top to bottom", f"z = {response.mix:g} x + {1 - response.mix:g} y")
     for ax, kernel, values, name in zip(axes[1:], response.filters, response.maps, names, strict=True):
         signed(values, ax, limit=limit).set_title(name, fontsize=9)
@@ -100,7 +101,7 @@ def cloud(
     points, corners = ((Y - centre) @ plane for Y in (X, D))
     dots = ax.scatter(*points.numpy().T, c=values.double().cpu().numpy(), cmap="viridis", s=16, linewidths=0, zorder=2, label="filters")
     around = corners.numpy()[_outline(corners.numpy(), closed=True)]
-    ax.plot(*around.T, color=ARCHETYPE, linewidth=1, zorder=1, label="outline of the archetypes")
+    ax.plot(*around.T, color=ARCHETYPE, linewidth=1, zorder=1, label="their outline")
     ax.scatter(*corners.numpy().T, marker="^", s=28, facecolors="none", edgecolors=ARCHETYPE, linewidths=0.9, zorder=3, label="archetypes")
     if colourbar:
         whole = MaxNLocator(integer=True) if colour == "l0" else None
@@ -108,7 +109,7 @@ def cloud(
     a, b = (100 * float(share[at]) for at in shown)
     ax.set(xlabel=f"component {shown[0] + 1} ({a:.1f} %)", ylabel=f"component {shown[1] + 1} ({b:.1f} %)")
     ax.set_title(f"{len(X)} filters, {len(D)} archetypes; {a + b:.1f} % of the variance", fontsize=9)
-    ax.legend(fontsize=7, loc="best")
+    ax.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, columnspacing=1, handletextpad=0.4)
     return ax
 
 
@@ -123,7 +124,7 @@ def code_bars(ranking: Any, ax: Axes, filter: int, *, top: int = 20) -> Axes:
     ax.bar(range(len(order)), code[order].numpy(), color=POINT, width=0.8)
     ax.set_xticks(range(len(order)), order.tolist(), fontsize=8 if len(order) <= 12 else 6, rotation=0 if len(order) <= 12 else 90)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set(xlabel="archetype", ylabel="share of the mixture", xlim=(-0.6, max(len(order), 1) - 0.4))
+    ax.set(xlabel="archetype", ylabel="share of the mixture", xlim=(-0.6, max(len(order), 6) - 0.4))
     ax.set_title(f"filter {filter}: {int(ranking.l0[filter])} of {d} archetypes", fontsize=9)
     return ax
 
@@ -136,7 +137,7 @@ def scores(ranking: Any, ax: Axes) -> Axes:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
     alone = int((counts == 1).sum())
-    ax.set(xlabel="archetypes in the code, $\\ell_0$ (more: more redundant)", ylabel="filters")
+    ax.set(xlabel=COLOURS["l0"], ylabel="filters")
     ax.set_title(f"{len(l0)} filters, {len(values)} scores, {alone} filters without a tie", fontsize=9)
     return ax
 
@@ -152,7 +153,7 @@ def tau_sensitivity(taus: Sequence[float], l0: Tensor, ax: Axes, *, tau: float |
         ax.axvline(tau, color="black", linestyle="--", linewidth=1, label=f"τ = {tau:g}")
     ax.set_xscale("log")
     ax.set(xlabel="threshold τ: smaller shares count as zero", ylabel="archetypes in the code, $\\ell_0$", ylim=(0, None))
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, columnspacing=1, handlelength=1.4)
     return ax
 
 
