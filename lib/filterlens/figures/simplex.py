@@ -138,7 +138,7 @@ def scores(ranking: Any, ax: Axes) -> Axes:
         axis.set_major_locator(MaxNLocator(integer=True))
     alone = int((counts == 1).sum())
     ax.set(xlabel=COLOURS["l0"], ylabel="filters")
-    ax.set_title(f"{len(l0)} filters, {len(values)} scores, {alone} filters without a tie", fontsize=9)
+    ax.set_title(f"{len(l0)} filters, {len(values)} different scores, {alone} without a tie", fontsize=9)
     return ax
 
 
