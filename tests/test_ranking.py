@@ -33,7 +33,7 @@ def subgradient(X: Tensor, y: Tensor) -> float:
 
 @pytest.mark.parametrize(("dtype", "least"), [(torch.float32, 1e-6), (torch.float64, 1e-9)])
 @pytest.mark.parametrize(("l", "n"), [(27, 16), (2, 50), (40, 7), (320, 90), (1, 9), (3, 2)])
-def test_at_the_median_the_subgradient_vanishes(l, n, dtype, least):  # noqa: E741
+def test_at_the_median_the_subgradient_vanishes(l, n, dtype, least):
     X = weights(l, n, dtype=dtype) + 0.5
     before = X.clone()
     y = geometric_median(X)

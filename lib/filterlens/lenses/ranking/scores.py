@@ -13,6 +13,7 @@ from torch import Tensor
 from ... import checks
 from ..filter_ranking import FilterRanking, filters_of, lexicographic
 from ..median import geometric_median
+from ..simplex.relevance import positional_relevance
 
 METHODS = ("positional", "l1", "l2", "fpgm", "geometric_median", "random")
 NEAREST = 3  # candidates among which the control of equal norm is drawn
@@ -39,8 +40,6 @@ def rank(weight: Tensor, method: str, *, seed: int = 0, **options: Any) -> Filte
     if unknown := sorted(set(options) - known):
         raise TypeError(f"options: got {unknown[0]!r}, expected {sorted(known) or 'none'} for the method {method!r}")
     if method == "positional":
-        from ..simplex.relevance import positional_relevance
-
         return positional_relevance(weight, seed=seed, **options)
     rows = rows.double()
     if method == "random":
