@@ -56,12 +56,16 @@ def _per_channel(module: nn.Module) -> tuple[int, ...]:
     return (-1,) if isinstance(module, nn.Linear) else (-1, *(1 for _ in module.kernel_size))
 
 
+class Escaped(ValueError):
+    """Channels come out of a network in another way than through its convolutions and linear layers."""
+
+
 def reached(model: nn.Module, channels: dict[str, Sequence[int]], example: Tensor) -> dict[str, list[int]]:
     """The consumers that read given output channels of given layers, with the input channels they read them on.
 
     One forward pass in which those channels are not-a-number, which everything that keeps channels apart hands on and
-    nothing hides; each consumer notes where it meets it, and reads zero there. Raises ValueError if it comes through to the
-    network's output. example: normalized images (n, c, h, w).
+    nothing hides; each consumer notes where it meets it, and reads zero there. Raises ``Escaped`` if it comes through to the
+    network's output, or if a layer called several times reads it on different inputs. example: normalized images (n, c, h, w).
     """
     found: dict[str, list[list[int]]] = {}  # one list of positions for each call of a consumer
 
@@ -99,7 +103,7 @@ def reached(model: nn.Module, channels: dict[str, Sequence[int]], example: Tenso
         )
     for name, calls in found.items():
         if any(call != calls[0] for call in calls):
-            raise ValueError(f"indices: {name!r} is called several times and reads channels of {list(channels)} in some calls only")
+            raise Escaped(f"indices: {name!r} is called several times and reads channels of {list(channels)} in some calls only")
     return {name: calls[0] for name, calls in found.items() if calls[0]}
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from filterlens import checks, network
-from filterlens.lenses.ranking.masking import answers, hooks_asleep, is_depthwise, reached, silence
+from filterlens.lenses.ranking.masking import Escaped, answers, hooks_asleep, is_depthwise, reached, silence
 from filterlens.lenses.ranking.pruning import Bound, Wiring
 
 
@@ -39,9 +39,14 @@ def removable(model: nn.Module, *, example: Tensor | None = None) -> list[str]:
     Raises TypeError or ValueError for wrong arguments and for a network that cannot be followed.
     """
     layers = network.conv_layers(model)
-    wiring = _wired(copy.deepcopy(model), _images(model, example))
+    example, bare = _images(model, example), copy.deepcopy(model)
+    wiring = _wired(bare, example)
     running = {name: layer for name, layer in layers.items() if wiring.runs(name) and layer.out_channels > 1}
-    return [name for name, layer in running.items() if _refusal(name, layer, wiring.bound(name, [0]), False) is None]
+    bounds = {name: wiring.bound(name, [0]) for name in running}
+    free = {name: bound for name, bound in bounds.items() if _refusal(name, running[name], [0], bound, False) is None}
+    if not _lost(bare, list(free.values()), example):  # all at once, which is the rule
+        return list(free)
+    return [name for name, bound in free.items() if not _lost(bare, [bound], example)]
 
 
 def remove_filters(
@@ -77,24 +82,23 @@ def remove_filters(
         if not wiring.runs(name):
             raise ValueError(f"indices: {name!r} does not run in a forward pass of the model, expected layers that do")
         bounds.append(wiring.bound(name, where))
-        if (why := _refusal(name, result.get_submodule(name), bounds[-1], coupled)) is not None:
+        if (why := _refusal(name, result.get_submodule(name), where, bounds[-1], coupled)) is not None:
             raise ValueError(f"indices: {why}")
     producers, consumers = _together(bound.producers for bound in bounds), _together(bound.consumers for bound in bounds)
     for name, where in producers.items():
         width = result.get_submodule(name).weight.shape[0]
         if len(where) >= width:
             raise ValueError(f"indices: all {width} filters of {name!r} would be removed, expected at least one to stay")
-    heard = reached(result, producers, example)
-    if odd := sorted(name for name in {*heard, *consumers} if heard.get(name) != consumers.get(name)):
+    if odd := _lost(result, bounds, example):
         raise ValueError(
             f"indices: channels of {list(producers)} cannot be followed to those who read them ({odd[:3]}): something on the way "
             "moves or mixes channels, such as padding of channels, shuffling or a normalisation over channels"
         )
     if mode == "mask":
-        silence(result, heard)
+        silence(result, consumers)
         return result
     masked = copy.deepcopy(result)
-    silence(masked, heard)
+    silence(masked, consumers)
     wiring.cut([cut for bound in bounds for cut in bound.cuts])
     _check_equal(result, masked, example)
     return result
@@ -137,7 +141,7 @@ def _wired(model: nn.Module, example: Tensor) -> Wiring:
     return Wiring(model, example)
 
 
-def _refusal(name: str, layer: nn.Module, bound: Bound, coupled: bool) -> str | None:
+def _refusal(name: str, layer: nn.Module, where: list[int], bound: Bound, coupled: bool) -> str | None:
     """Why filters of a layer may not be removed, None if they may."""
     others = [other for other in bound.producers if other != name]
     if bound.leaves:
@@ -147,7 +151,20 @@ def _refusal(name: str, layer: nn.Module, bound: Bound, coupled: bool) -> str | 
     if others and not coupled:
         few = f"{others[:8]}" + f" and {len(others) - 8} more" * (len(others) > 8)
         return f"the channels of {name!r} are on a stream shared with {few}; with coupled=True the same channels of all of them go"
+    if not coupled and bound.producers[name] != where:
+        more = sorted({*bound.producers[name]} - {*where})
+        return f"channels {where[:8]} of {name!r} are bound to its channels {more[:8]}; with coupled=True those go too"
     return None
+
+
+def _lost(model: nn.Module, bounds: list[Bound], example: Tensor) -> list[str]:
+    """Layers where the channels that a forward pass reads are not those that the dependency graph names; none if it is right."""
+    producers, consumers = _together(bound.producers for bound in bounds), _together(bound.consumers for bound in bounds)
+    try:
+        heard = reached(model, producers, example)
+    except Escaped:
+        return ["the output"]
+    return sorted(name for name in {*heard, *consumers} if heard.get(name) != consumers.get(name))
 
 
 def _together(parts: Iterable[dict[str, list[int]]]) -> dict[str, list[int]]:
