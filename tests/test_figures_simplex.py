@@ -203,6 +203,21 @@ def test_retraining_draws_the_test_error_of_one_rate(ax):
     assert np.allclose(bar[:, 1], [0.015 - 0.00005**0.5, 0.015 + 0.00005**0.5])
 
 
+def test_retraining_as_far_as_all_runs_went_or_those_that_went_further(ax):
+    longer = pd.DataFrame([("positional", 0.5, 0, e, 1 - 0.5 / (e + 1)) for e in (2, 3)], columns=list(TRAINED.columns))
+    rows = pd.concat([TRAINED, longer])
+    figures.retraining(rows, ax, rate=0.5)
+    assert [len(container.lines[0].get_xdata()) for container in ax.containers] == [2, 2]
+    ax.clear()
+    figures.retraining(rows, ax, rate=0.5, epochs=3)
+    (only,) = (container.lines[0] for container in ax.containers)  # one ranking, one seed
+    assert (
+        legend(ax) == ["positional"]
+        and np.allclose(only.get_data(), [[0, 1, 2, 3], [0.5, 0.01, 0.5 / 3, 0.125]])
+        and "seeds" not in ax.get_ylabel()
+    )
+
+
 def test_starts(ax):
     rows = TRAINED[TRAINED["rate"] == 0.5].rename(columns={"method": "start"}).replace({"l1": "random", "positional": "fabricated"})
     figures.starts(rows, ax)
@@ -341,6 +356,7 @@ def test_similarity_shows_every_image_and_the_mean(ax):
         (lambda ax, row: figures.retraining(TRAINED, ax, rate=0.6), ValueError, "rate"),
         (lambda ax, row: figures.retraining(TRAINED.drop(columns="epoch"), ax), ValueError, "rows"),
         (lambda ax, row: figures.retraining(3, ax), TypeError, "rows"),
+        (lambda ax, row: figures.retraining(TRAINED, ax, rate=0.5, epochs=2), ValueError, "epochs"),
         (lambda ax, row: figures.starts(TRAINED, ax), ValueError, "rows"),
         (lambda ax, row: figures.stability_matrix(STABILITY, ax, measure="kendall"), ValueError, "measure"),
         (lambda ax, row: figures.channel_order([], ax), ValueError, "results"),

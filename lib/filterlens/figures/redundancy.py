@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from .. import checks
 
@@ -73,11 +73,12 @@ def removal_curves(curve: Any, ax: Axes, *, sets: Sequence[str] | None = None, b
     return ax
 
 
-def retraining(rows: Any, ax: Axes, *, rate: float | None = None, baseline: float | None = None) -> Axes:
+def retraining(rows: Any, ax: Axes, *, rate: float | None = None, epochs: int | None = None, baseline: float | None = None) -> Axes:
     """Table 3: test error after pruning and after each epoch of retraining, mean ± s.d. over seeds; a line for each ranking.
 
     Errors, on a logarithmic axis: rankings that differ by tenths of a percent after retraining begin tens of percents apart.
     rows: a table with method, rate, seed, epoch (0: pruned, not retrained) and accuracy; rate: which to draw where there are several.
+    epochs: draw the runs that went so far, up to there; by default all runs, as far as all of them went.
     """
     rows = _table("rows", rows, ("method", "rate", "seed", "epoch", "accuracy"))
     rates = sorted(set(rows["rate"]))
@@ -86,18 +87,18 @@ def retraining(rows: Any, ax: Axes, *, rate: float | None = None, baseline: floa
     rate = rates[0] if rate is None else rate
     if rate not in rates:
         raise ValueError(f"rate: got {rate!r}, expected one of {rates}")
-    _epochs(rows[rows["rate"] == rate], "method", METHODS, ax, baseline)
+    _epochs(rows[rows["rate"] == rate], "method", METHODS, ax, epochs, baseline)
     ax.set_title(f"{100 * rate:g} % of each layer's filters pruned", fontsize=9)
     return ax
 
 
-def starts(rows: Any, ax: Axes, *, baseline: float | None = None) -> Axes:
+def starts(rows: Any, ax: Axes, *, epochs: int | None = None, baseline: float | None = None) -> Axes:
     """Table 2: test error after each epoch from random, trained and fabricated weights, mean ± s.d. over seeds; logarithmic.
 
-    rows: a table with start, seed, epoch (0: before training) and accuracy.
+    rows: a table with start, seed, epoch (0: before training) and accuracy; epochs: as for ``retraining``.
     """
     rows = _table("rows", rows, ("start", "seed", "epoch", "accuracy"))
-    return _epochs(rows, "start", STARTS, ax, baseline)
+    return _epochs(rows, "start", STARTS, ax, epochs, baseline)
 
 
 def stability_matrix(result: Any, ax: Axes, *, measure: str = "spearman") -> Axes:
@@ -147,21 +148,25 @@ def channel_order(results: Any, ax: Axes) -> Axes:
     return ax
 
 
-def _epochs(rows: pd.DataFrame, column: str, looks: Mapping[str, tuple[str, str, str]], ax: Axes, baseline: float | None) -> Axes:
+def _epochs(
+    rows: pd.DataFrame, column: str, looks: Mapping[str, tuple[str, str, str]], ax: Axes, epochs: int | None, baseline: float | None
+) -> Axes:
+    last = rows.groupby([column, "seed"])["epoch"].transform("max")
+    epochs = int(last.min()) if epochs is None else checks.integer("epochs", epochs, 1, int(last.max()))
+    rows = rows[(last >= epochs) & (rows["epoch"] <= epochs)]
     if baseline is not None:
         ax.axhline(1 - checks.real("baseline", baseline, 0, 1), color="0.6", linewidth=0.8, label="as trained")
     names = [name for name in looks if name in set(rows[column])] + sorted(set(rows[column]) - set(looks))
     for at, name in enumerate(names):
         said, colour, marker = looks.get(name, (name, None, "."))
         found = rows[rows[column] == name].groupby("epoch")["accuracy"].agg(["mean", "std"])
-        shift = 0.05 * (at - (len(names) - 1) / 2)  # error bars of equal means stay apart
+        shift = 0.01 * epochs * (at - (len(names) - 1) / 2)  # error bars of equal means stay apart
         ax.errorbar(found.index + shift, 1 - found["mean"], yerr=found["std"].fillna(0), color=colour, marker=marker, markersize=5,
-                    linewidth=1.2, elinewidth=0.9, capsize=2, label=said)  # fmt: skip
+                    markevery=max(1, epochs // 10), linewidth=1.2, elinewidth=0.9, capsize=2, label=said)  # fmt: skip
     ax.set_yscale("log")
     percent = FuncFormatter(lambda value, _: f"{100 * value:g} %")
     ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=percent, minor_formatter=NullFormatter())
-    epochs = sorted(set(rows["epoch"]))
-    ax.set_xticks(epochs if len(epochs) <= 12 else epochs[:: -(-len(epochs) // 11)])
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     seeds = rows["seed"].nunique()
     ax.set(xlabel="epochs of training", ylabel="test error" + (f" (mean ± s.d., {seeds} seeds)" if seeds > 1 else ""))
     ax.legend(fontsize=7)
