@@ -316,7 +316,9 @@ def test_similarity_shows_every_image_and_the_mean(ax):
     small, large = ax.collections[0], ax.collections[1]
     assert np.allclose(small.get_offsets()[:, 1], [0.1, 0.2]) and np.allclose(large.get_offsets()[:, 1], [0.15])
     assert ticks(ax.xaxis) == ["Pearson r", "SSIM", "IoU of the top 20 %"] and texts(ax) == ["0.15", "0.35", "0.55"] * 3
-    assert legend(ax) == ["without those near the median", "without those near archetypes", "without those at random"]
+    assert (
+        legend(ax) == ["near the median", "near archetypes", "at random"] and ax.get_legend().get_title().get_text() == "without 6 filters"
+    )
     assert len({to_hex(ax.collections[at].get_facecolor()[0]) for at in (1, 3, 5)}) == 3
 
 

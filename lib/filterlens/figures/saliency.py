@@ -64,13 +64,14 @@ def similarity(triple: Any, ax: Axes) -> Axes:
             ax.scatter(x, values, s=9, color=colour, marker=marker, alpha=0.45, linewidths=0)
             mean = float(values.mean())
             ax.scatter([at + shift], [mean], s=60, color=colour, marker=marker, edgecolors="black", linewidths=0.8, zorder=3,
-                       label=f"without those {NAMES[name]}" if at == 0 else None)  # fmt: skip
+                       label=NAMES[name] if at == 0 else None)  # fmt: skip
             ax.annotate(f"{mean:.2f}", (at + shift, mean), xytext=(7, 0), textcoords="offset points", fontsize=7, va="center")
     taken = len(next(iter(triple.removed.values())))
     ax.set_xticks(range(len(MEASURES)), MEASURES.values())
     ax.set(ylabel="likeness to the map of all filters", xlim=(-0.5, len(MEASURES) - 0.4))
-    ax.set_title(f"{triple.layer} without {taken} filters; {len(triple.targets)} photographs", fontsize=9)
+    ax.set_title(f"{triple.layer}, {len(triple.targets)} photographs", fontsize=9)
     ax.grid(axis="y", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
-    ax.legend(fontsize=7, loc="lower left")
+    ax.legend(title=f"without {taken} filters", fontsize=7, title_fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1),
+              frameon=False)  # fmt: skip
     return ax

@@ -14,10 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from filterlens import checks, metrics, network
 from torch import Tensor, nn
 
-VARIANTS = ("without_median", "without_archetypes", "without_random")
+from ... import checks, metrics, network
+from ..filter_ranking import FilterRanking
+from ..ranking import n_removed, remove_filters
+from ..simplex import layer_relevance
+from .removal import chosen
+
+SETS = {"without_median": "median_gm", "without_archetypes": "archetypes", "without_random": "random"}  # as ``removal.chosen`` names them
+VARIANTS = tuple(SETS)
 TOP = 0.2  # share of the pixels that count as the most salient
 SSIM = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}  # Wang et al. 2004
 SMALLEST = 11  # pixels: the window of that SSIM
@@ -47,6 +53,7 @@ class SaliencyTriple:
         return {name: float(values.double().mean()) for name, values in getattr(self, measure).items()}
 
 
+@torch.inference_mode(False)  # copies of the network that are made in that mode take no part in gradients
 def grad_cam_triple(
     model: nn.Module,
     layer: str,
@@ -57,9 +64,9 @@ def grad_cam_triple(
     targets: Sequence[int] | Tensor | None = None,
     seed: int = 0,
     normalization: Any = None,
-    ranking: Any = None,
+    ranking: FilterRanking | None = None,
+    fraction: float = 0.25,
     batch_size: int = 16,
-    **options: Any,
 ) -> SaliencyTriple:
     """Standard Grad-CAM of the images, and without ``rate`` of a layer's filters near the median, near the archetypes, or at random.
 
@@ -67,28 +74,26 @@ def grad_cam_triple(
     and to [0, 1], each by itself (Selvaraju et al. 2017, equations 1 and 2). Filters are taken away by ``remove_filters``, "mask".
 
     model: any classifier; it is copied, and neither its weights, gradients, modes nor hooks change. Works also where gradients
-        are switched off (``torch.set_grad_enabled(False)``).
+        are switched off (``torch.set_grad_enabled(False)``, ``torch.inference_mode``).
     layer: the convolution that loses filters (k, ...); n = floor(rate k + .5), at least one stays (960 of 1280, 384 of VGG16's 512).
     images: (n, c, h, w), in [0, 1] if a ``normalization`` is given, else as the network expects them; sides of 11 pixels or more.
     at: whose output A is, by default ``layer`` itself. The paper's layer includes its ReLU: name the module after the activation,
         such as "bn2" for EfficientNet-Lite0's "conv_head".
     targets: class of each image; by default the complete network's own first choice, kept for every variant.
-    ranking: the layer's ``positional_relevance``, if at hand; else it is computed with ``seed`` and ``options``. Near the archetypes is
-        its ``needed(n)``; near the median are the n filters with the smallest sum of distances to all ("fpgm", He et al. 2019).
+    ranking: the layer's ``layer_relevance``, if at hand; else it is made, with ``fraction`` of the filters as archetypes. Near the
+        archetypes are its n least redundant filters; near the median the n with the smallest sum of distances to all, as FPGM has it.
     seed: of the random set and of the ranking.
 
     An all-zero map (or one without any contrast) is "empty", and similar to nothing: 0. The top 20 % of a map are its brightest
     pixels that are not zero, as many as tie with the last. Peak memory: activations of ``batch_size`` images, plus a copy of the model.
     Raises TypeError or ValueError naming the argument.
     """
-    from filterlens.lenses.ranking import n_removed, rank, remove_filters
-    from filterlens.lenses.simplex import layer_relevance
-
     weight = network.filters(model, layer)
     k = len(weight)
     rate = checks.real("rate", rate, 0, 1)
     checks.integer("seed", seed, 0)
     checks.integer("batch_size", batch_size, 1)
+    checks.real("fraction", fraction, 0, 1)
     at = layer if at is None else checks.choice("at", at, [name for name, _ in model.named_modules() if name])
     ready = _ready(images, normalization).to(weight)
     n = n_removed(rate, k)
@@ -96,18 +101,9 @@ def grad_cam_triple(
         raise ValueError(f"rate: got {rate}, expected a share that takes at least one of the {k} filters of {layer!r}")
     whole = copy.deepcopy(model).eval()
     n_classes = _tried(whole, at, ready[:1])
-    targets = None if targets is None else checks.labels("targets", torch.as_tensor(targets), len(ready), n_classes).cpu()
-    if ranking is None:
-        ranking = layer_relevance(model, layer, seed=seed, **options)
-    elif options:
-        raise TypeError(f"{min(options)}: got an option of the ranking and a ranking, expected one of them")
-    elif len(ranking.score) != k:
-        raise ValueError(f"ranking: got one of {len(ranking.score)} filters, expected one of the {k} of {layer!r}")
-    removed = {
-        "without_median": rank(weight, "fpgm").redundant(n),
-        "without_archetypes": ranking.needed(n),
-        "without_random": rank(weight, "random", seed=seed).redundant(n),
-    }
+    targets = None if targets is None else _classes(targets, len(ready), n_classes)
+    ranking = layer_relevance(model, layer, seed=seed, fraction=fraction) if ranking is None else ranking
+    removed = {name: chosen(weight, which, n, seed=seed, ranking=ranking) for name, which in SETS.items()}
     maps, probability = {}, {}
     maps["standard"], probability["standard"], targets = _grad_cam(whole, at, ready, targets, batch_size)
     for name, indices in removed.items():
@@ -136,7 +132,7 @@ def _grad_cam(model: nn.Module, at: str, images: Tensor, targets: Tensor | None,
     maps, probabilities, classes = [], [], []
     model.eval().requires_grad_(False)  # gradients of the maps are wanted, none of the weights
     module = model.get_submodule(at)
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.enable_grad():
         cam = GradCAM(model, [module])
         # Registered after the package's hooks: what follows works on a copy, so an in-place activation leaves the maps kept alone.
         handle = module.register_forward_hook(lambda module, args, output: output.clone())
@@ -164,6 +160,14 @@ def _ready(images: Tensor, normalization: Any) -> Tensor:
     if min(images.shape[2:]) < SMALLEST:
         raise ValueError(f"images: got {checks.describe(images)}, expected sides of at least {SMALLEST} pixels, the window of the SSIM")
     return images.detach() if normalization is None else normalization.apply(images.detach())
+
+
+def _classes(targets: Sequence[int] | Tensor, n: int, n_classes: int) -> Tensor:
+    if not isinstance(targets, Tensor):
+        if isinstance(targets, str) or not isinstance(targets, Sequence):
+            raise TypeError(f"targets: got {checks.describe(targets)}, expected a class for each of the {n} images")
+        targets = torch.tensor([checks.integer("targets", y, 0, n_classes - 1) for y in targets], dtype=torch.int64)
+    return checks.labels("targets", targets, n, n_classes).cpu()
 
 
 def _tried(model: nn.Module, at: str, example: Tensor) -> int:
