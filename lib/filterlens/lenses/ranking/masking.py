@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from filterlens import checks, network
+from filterlens import network
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
@@ -56,16 +56,14 @@ def _per_channel(module: nn.Module) -> tuple[int, ...]:
     return (-1,) if isinstance(module, nn.Linear) else (-1, *(1 for _ in module.kernel_size))
 
 
-class Escaped(ValueError):
-    """Channels come out of a network in another way than through its convolutions and linear layers."""
-
-
 def reached(model: nn.Module, channels: dict[str, Sequence[int]], example: Tensor) -> dict[str, list[int]]:
     """The consumers that read given output channels of given layers, with the input channels they read them on.
 
     One forward pass in which those channels are not-a-number, which everything that keeps channels apart hands on and
-    nothing hides; each consumer notes where it meets it, and reads zero there. Raises ``Escaped`` if it comes through to the
-    network's output, or if a layer called several times reads it on different inputs. example: normalized images (n, c, h, w).
+    nothing hides; each consumer notes where it meets it, and reads zero there. The network's output counts as a consumer
+    named ``""``. example: normalized images (n, c, h, w); images of NaN show who reads the image itself.
+
+    Raises ValueError if a layer called several times meets them on different channels.
     """
     found: dict[str, list[list[int]]] = {}  # one list of positions for each call of a consumer
 
@@ -93,18 +91,11 @@ def reached(model: nn.Module, channels: dict[str, Sequence[int]], example: Tenso
             if name and mixes(module):
                 stack.callback(module.register_forward_pre_hook(note(name), prepend=True).remove)
         logits = answers(model, example)
-    if bool(logits.isnan().any()):
-        with hooks_asleep(model):
-            plain = answers(model, example)
-        if bool(plain.isnan().any()):
-            raise ValueError(f"example: the model answers NaN to {checks.describe(example)}, expected images that give finite logits")
-        raise ValueError(
-            f"indices: channels of {list(channels)} reach the model's output other than through convolutions and linear layers"
-        )
     for name, calls in found.items():
-        if any(call != calls[0] for call in calls):
-            raise Escaped(f"indices: {name!r} is called several times and reads channels of {list(channels)} in some calls only")
-    return {name: calls[0] for name, calls in found.items() if calls[0]}
+        if channels and any(call != calls[0] for call in calls):
+            raise ValueError(f"indices: {name!r} is called several times and reads channels of {list(channels)} in some calls only")
+    read = {name: sorted(set().union(*calls)) for name, calls in found.items() if any(calls)}
+    return read | ({"": [0]} if bool(logits.isnan().any()) else {})
 
 
 def answers(model: nn.Module, example: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from filterlens import checks, network
-from filterlens.lenses.ranking.masking import Escaped, answers, hooks_asleep, is_depthwise, reached, silence
+from filterlens.lenses.ranking.masking import answers, hooks_asleep, is_depthwise, reached, silence
 from filterlens.lenses.ranking.pruning import Bound, Wiring
 
 
@@ -28,6 +28,7 @@ def n_removed(p: float, n: int) -> int:
     return min(n - 1, math.floor(p * n + 0.5))
 
 
+@torch.inference_mode(False)
 def removable(model: nn.Module, *, example: Tensor | None = None) -> list[str]:
     """The convolutions whose filters may be removed one layer at a time, in order of registration.
 
@@ -49,6 +50,7 @@ def removable(model: nn.Module, *, example: Tensor | None = None) -> list[str]:
     return [name for name, bound in free.items() if not _lost(bare, [bound], example)]
 
 
+@torch.inference_mode(False)
 def remove_filters(
     model: nn.Module, indices: Mapping[str, Sequence[int]], *, mode: str = "mask", example: Tensor | None = None, coupled: bool = False
 ) -> nn.Module:
@@ -92,7 +94,7 @@ def remove_filters(
     if odd := _lost(result, bounds, example):
         raise ValueError(
             f"indices: channels of {list(producers)} cannot be followed to those who read them ({odd[:3]}): something on the way "
-            "moves or mixes channels, such as padding of channels, shuffling or a normalisation over channels"
+            "moves or mixes channels (padding, shuffling, normalisation over channels) or adds the image itself"
         )
     if mode == "mask":
         silence(result, consumers)
@@ -132,12 +134,18 @@ def _images(model: nn.Module, example: Tensor | None) -> Tensor:
             raise ValueError(f"example: got None and {type(model).__name__} has no input_size, expected normalized images (n, c, h, w)")
         example = torch.randn(1, *size, generator=torch.Generator().manual_seed(0))
     checks.tensor("example", example, "n c h w")
-    return example.detach().to(next((parameter for parameter in model.parameters() if parameter.is_floating_point()), example))
+    return example.detach().clone().to(next((parameter for parameter in model.parameters() if parameter.is_floating_point()), example))
 
 
 def _wired(model: nn.Module, example: Tensor) -> Wiring:
-    with hooks_asleep(model):
-        network.conv_layers(model, example=example)  # an example that does not fit is told as such
+    try:
+        with hooks_asleep(model):
+            plain = answers(model, example)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"example: {checks.describe(example)} does not go through the model: {said}") from error
+    if bool(plain.isnan().any()):
+        raise ValueError(f"example: the model answers NaN to {checks.describe(example)}, expected images with finite logits")
     return Wiring(model, example)
 
 
@@ -160,11 +168,10 @@ def _refusal(name: str, layer: nn.Module, where: list[int], bound: Bound, couple
 def _lost(model: nn.Module, bounds: list[Bound], example: Tensor) -> list[str]:
     """Layers where the channels that a forward pass reads are not those that the dependency graph names; none if it is right."""
     producers, consumers = _together(bound.producers for bound in bounds), _together(bound.consumers for bound in bounds)
-    try:
-        heard = reached(model, producers, example)
-    except Escaped:
-        return ["the output"]
-    return sorted(name for name in {*heard, *consumers} if heard.get(name) != consumers.get(name))
+    heard, image = reached(model, producers, example), reached(model, {}, torch.full_like(example, torch.nan))
+    lost = {name for name in {*heard, *consumers} if heard.get(name) != consumers.get(name)}
+    summed = {name for name, where in consumers.items() if {*where} & {*image.get(name, ())}}  # a sum with the image itself
+    return sorted(name or "the output" for name in lost | summed)
 
 
 def _together(parts: Iterable[dict[str, list[int]]]) -> dict[str, list[int]]:
