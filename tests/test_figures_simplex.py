@@ -139,7 +139,7 @@ def test_code_bars_are_the_shares_largest_first(ax):
     assert ax.get_title() == f"filter {filter}: {int(L0[filter])} of 4 archetypes"
     ax.clear()
     figures.code_bars(RANKING, ax, filter, top=1)
-    assert len(ax.patches) == 1
+    assert len(ax.patches) == 1 and ax.get_title().endswith("of 4 archetypes, 1 largest")
 
 
 def test_scores_count_the_filters_of_each_and_the_ties(ax):

@@ -120,12 +120,14 @@ def code_bars(ranking: Any, ax: Axes, filter: int, *, top: int = 20) -> Axes:
     filter, top = checks.integer("filter", filter, 0, k - 1), checks.integer("top", top, 1)
     code = codes[:, filter].double().cpu()
     order = torch.argsort(code, descending=True, stable=True)
-    order = order[code[order] > 0][:top]
+    used = int((code > 0).sum())
+    order = order[: min(used, top)]
     ax.bar(range(len(order)), code[order].numpy(), color=POINT, width=0.8)
     ax.set_xticks(range(len(order)), order.tolist(), fontsize=8 if len(order) <= 12 else 6, rotation=0 if len(order) <= 12 else 90)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(xlabel="archetype", ylabel="share of the mixture", xlim=(-0.6, max(len(order), 6) - 0.4))
-    ax.set_title(f"filter {filter}: {int(ranking.l0[filter])} of {d} archetypes", fontsize=9)
+    rest = f", {top} largest" if used > top else ""
+    ax.set_title(f"filter {filter}: {int(ranking.l0[filter])} of {d} archetypes{rest}", fontsize=9)
     return ax
 
 
@@ -152,6 +154,7 @@ def tau_sensitivity(taus: Sequence[float], l0: Tensor, ax: Axes, *, tau: float |
     if tau is not None:
         ax.axvline(tau, color="black", linestyle="--", linewidth=1, label=f"τ = {tau:g}")
     ax.set_xscale("log")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="threshold τ: smaller shares count as zero", ylabel="archetypes in the code, $\\ell_0$", ylim=(0, None))
     ax.legend(fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, columnspacing=1, handlelength=1.4)
     return ax
