@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ... import checks
 from . import gram, reference
-from .codes import double, nearest, points, solve_codes
+from .codes import double, points, solve_codes
 from .coreset import draw
 from .starts import STARTS, choose
 
@@ -103,39 +103,41 @@ def _analyse(
         start = choose("uniform", None, n, 1, seed) if fixed is None else fixed
         size, total = float(X.double().square().sum()), float(centered.double().square().sum())
         return _finish(X, b, [math.sqrt(total / size) if size else 0.0], True, 0, start, tol, **common)
-    best = None
-    for turn in range(restarts):
-        part, weights = (None, None) if m is None else draw(X, m, seed + turn)
-        sample = centered if part is None else centered[:, part]
-        if d > sample.shape[1]:
-            raise ValueError(f"coreset: got {m}, which drew {sample.shape[1]} distinct columns, expected at least d = {d}")
-        cloud = gram.Points(sample)
-        K = cloud.K if cloud.K is not None else (cloud.F.T @ cloud.F if init != "uniform" and fixed is None else None)
-        start = choose(init, K, sample.shape[1], d, seed + turn) if fixed is None else fixed
-        found = _run(cloud, start.to(X.device), weights, tol, max_iter, method)
-        if part is not None:
-            whole = torch.zeros(d, n, dtype=X.dtype, device=X.device)
-            whole[:, part] = found.b
-            found.b, start = whole, part.cpu()[start]
-        if best is None or found.rss[-1] < best[0].rss[-1]:
-            best = found, start
-    found, start = best
+    part, weights = (None, None) if m is None else draw(X, m, seed)
+    sample = centered if part is None else centered[:, part]
+    if d > sample.shape[1]:
+        raise ValueError(f"coreset: got {m}, which drew {sample.shape[1]} distinct columns, expected at least d = {d}")
+    cloud = gram.Points(sample)
+    given = [fixed] if fixed is not None else _starts(init, cloud, d, seed, restarts)
+    onehot = [torch.zeros(d, sample.shape[1], dtype=X.dtype, device=X.device) for _ in given]
+    for b, start in zip(onehot, given, strict=True):
+        b[torch.arange(d, device=b.device), start.to(b.device)] = 1
+    if method == "gram":
+        found, kept = gram.best_of(cloud, onehot, weights, tol=tol, max_iter=max_iter)
+    else:
+        runs = [_reference(cloud.F, b, weights, max_iter) for b in onehot]
+        kept = min(range(len(runs)), key=lambda i: runs[i].rss[-1])
+        found = runs[kept]
+    start = given[kept]
+    b = found.b
+    if part is not None:
+        b = torch.zeros(d, n, dtype=X.dtype, device=X.device).index_copy_(1, part, b)
+        start = part.cpu()[start]
     size = float(X.double().square().sum())
     history = [math.sqrt(value / size) if size else 0.0 for value in found.rss]
-    kept = found.a if m is None else None
-    return _finish(X, found.b, history, found.converged, found.iterations, start, tol, warm=kept, **common)
+    warm = found.a if m is None else None
+    return _finish(X, b, history, found.converged, found.iterations, start, tol, warm=warm, **common)
 
 
-def _run(cloud: gram.Points, start: Tensor, weights: Tensor | None, tol: float, max_iter: int, method: str) -> gram.Solution:
-    n = cloud.F.shape[1]
-    b = torch.zeros(len(start), n, dtype=cloud.F.dtype, device=cloud.F.device)
-    b[torch.arange(len(start), device=b.device), start] = 1
-    if method == "nnls-ls":
-        exact = double(b.device)
-        a, b, rss, converged, done = reference.alternate(cloud.F.to(exact), b.to(exact), weights=weights, max_iter=min(max_iter, 250))
-        return gram.Solution(a.to(cloud.F.dtype), b.to(cloud.F.dtype), rss, converged, done)
-    q = cloud.times(b)
-    return gram.solve(cloud, nearest(q @ b.T, q.T), b, weights, tol=tol, max_iter=max_iter)
+def _starts(init: str, cloud: gram.Points, d: int, seed: int, restarts: int) -> list[Tensor]:
+    K = None if init == "uniform" else cloud.K if cloud.K is not None else cloud.F.T @ cloud.F
+    return [choose(init, K, cloud.F.shape[1], d, seed + turn) for turn in range(restarts)]
+
+
+def _reference(F: Tensor, b: Tensor, weights: Tensor | None, max_iter: int) -> gram.Solution:
+    exact = double(F.device)
+    a, b, rss, converged, done = reference.alternate(F.to(exact), b.to(exact), weights=weights, max_iter=min(max_iter, 250))
+    return gram.Solution(a.to(F.dtype), b.to(F.dtype), rss, converged, done)
 
 
 def _finish(
@@ -161,7 +163,9 @@ def _finish(
     gap, exact = 0.0, True
     if A is None:
         codes = solve_codes(X, D, tol=0, max_iter=100, basic=degenerate, allowed=allowed * 1e-2, start=None if warm is None else warm.T)
-        A, gap, exact = codes.A, float(codes.gap.double().sum()), codes.converged
+        A, gap = codes.A, float(codes.gap.double().sum())
+        scatter = float(centered.double().square().sum())
+        exact = gap <= (tol + 64 * torch.finfo(X.dtype).eps) * scatter
     rss = float((X - D @ A).double().square().sum())
     size = float(X.double().square().sum())
     residual = math.sqrt(rss / size) if size else 0.0

@@ -1,8 +1,9 @@
 """Archetypal analysis in the space of the Gram matrix: after K = X^T X no step knows how long a filter is.
 
-f(A, B) = 1/2 ||X - X B A||^2 is minimised in turns over the codes A and the archetype weights B, each by accelerated
-projected gradient with restarts. Rows here are what columns are outside: codes a (N, d), weights b (d, N). ``archetypes``
-prepares the points and finishes the codes.
+f(A, B) = 1/2 ||X - X B A||^2 is minimised by one projected gradient step on the codes A, one on the archetype weights B, both
+extrapolated (inertial PALM: Bolte, Sabach & Teboulle 2014; Pock & Sabach 2016). A turn that does not lower f is rejected and
+taken again from the same place without momentum, in steps that are sure to descend. Rows here are what columns are
+outside: codes a (N, d), weights b (d, N). ``archetypes`` prepares the points and makes the codes exact.
 """
 
 from __future__ import annotations
@@ -12,37 +13,40 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .codes import top_eigenvalue
-from .projection import project_rows
+from .active import active_set
+from .codes import accelerate_codes, nearest, top_eigenvalue
+from .projection import project_near
 
-INNER = 10
+LONG = 1.5  # steps beyond 1 / L: curvature along the way is lower than the bound, and a rise is rejected anyway
+EXACT = 1e-3  # of the total: below it the cloud may be exactly a mixture of some of its points
+SCREEN = 60  # turns of every start before the worse ones are given up
+WINDOW = 10  # progress is judged over this many turns
 
 
 @dataclass(eq=False)
 class Points:
-    """Centred points and how to multiply by their Gram matrix: whichever of K (N, N) and F (r, N) is smaller."""
+    """Centred points F (r, N) and how to multiply by their Gram matrix: by K (N, N) or by F twice, whichever is less work."""
 
     F: Tensor
     K: Tensor | None = field(init=False)
-    total: float = field(init=False)
+    size: Tensor = field(init=False)
+    top: float = field(init=False)
 
     def __post_init__(self) -> None:
         r, n = self.F.shape
         self.K = self.F.T @ self.F if n <= 2 * r else None
-        self.total = float((self.F.double() if self.F.device.type != "mps" else self.F).square().sum())
+        self.size = self.F.square().sum(0)
+        self.top = top_eigenvalue(self.K if self.K is not None else self.F @ self.F.T)
 
     def times(self, b: Tensor) -> Tensor:
         """b K for rows b (d, N)."""
         return b @ self.K if self.K is not None else (b @ self.F.T) @ self.F
 
-    def norm(self) -> float:
-        """An upper estimate of the largest eigenvalue of K."""
-        small = self.K if self.K is not None else self.F @ self.F.T
-        return top_eigenvalue(small)
-
 
 @dataclass(eq=False)
 class Solution:
+    """Codes a (N, d), weights b (d, N), the residual sum of squares at the start and after every turn, and how it ended."""
+
     a: Tensor
     b: Tensor
     rss: list[float]
@@ -50,96 +54,133 @@ class Solution:
     iterations: int
 
 
-def solve(points: Points, a: Tensor, b: Tensor, weights: Tensor | None, *, tol: float, max_iter: int) -> Solution:
-    """From codes a (N, d) and archetypes b (d, N), at most max_iter turns; weights (N,) of the points in the residual, or None."""
-    lipschitz = points.norm()
-    w = None if weights is None else weights[:, None]
-    total = points.total if w is None else float((w[:, 0] * points.F.square().sum(0)).sum())
-    q = points.times(b)  # b K: (d, N), the linear terms of the codes
-    G = q @ b.T
-    f = objective(total, q, G, a, w)
-    rss, small = [f], 0
-    converged = False
-    done = 0
-    while done < max_iter:
-        a = descend_codes(G, q.T, a, INNER)
-        b, q = descend_weights(points, a, b, q, lipschitz, INNER, w)
-        b, q = reseed(points, a, b, q)
-        G = q @ b.T
-        new = objective(total, q, G, a, w)
-        done += 1
-        small = small + 1 if f - new <= tol * total else 0
-        f = min(f, new)
-        rss.append(f)
-        if small >= 2:
-            converged = True
-            break
-    return Solution(a, b, rss, converged, done)
+class Descent:
+    """A run of the solver: where it stands (a, b, q = b K, G = b K b^T, rss) and its momentum. ``turn`` takes one turn."""
+
+    def __init__(self, points: Points, b: Tensor, weights: Tensor | None = None) -> None:
+        self.points, self.w = points, None if weights is None else weights[:, None]
+        self.total = float((points.size if weights is None else points.size * weights).sum())
+        self.b, self.q = b, points.times(b)
+        self.G = self.q @ b.T
+        self.a = accelerate_codes(self.G, self.q.T, nearest(self.G, self.q.T), 0.0, 5)[0]
+        self.rss = [self._rss(self.a, self.q, self.G, self._weighted(self.a).T @ self.a)]
+        self.tau = torch.full_like(self.a[:, :1], -1.0), torch.full_like(b[:, :1], -1.0)
+        self.vector = torch.full_like(self.G[0], 1.0)
+        self.forget()
+
+    def forget(self) -> None:
+        """No momentum, and safe steps for the next turn."""
+        self.momentum, self.careful = 1.0, True
+        self.ahead = None
+
+    def _weighted(self, a: Tensor) -> Tensor:
+        return a if self.w is None else a * self.w
+
+    def _rss(self, a: Tensor, q: Tensor, G: Tensor, S: Tensor) -> float:
+        return max(self.total - 2 * float((self._weighted(a) * q.T).sum()) + float((S * G).sum()), 0.0)
+
+    def turn(self) -> bool:
+        """One step on the codes, one on the weights; False if the turn was rejected."""
+        a, b, q, G = self.a, self.b, self.q, self.G
+        over = 1.0 if self.careful else LONG
+        step = over / (top_eigenvalue(G) if self.careful else self._top(G))
+        ya, yb, yq = (a, b, q) if self.ahead is None else self.ahead
+        tau_a, tau_b = self.tau
+        new_a, tau_a = project_near(torch.addmm(ya, ya, G, alpha=-step).add_(q.T, alpha=step), tau_a)
+        aw = self._weighted(new_a)
+        S = aw.T @ new_a
+        # An archetype that no point uses has no gradient and any step will do
+        scale = S.diagonal().clamp(min=torch.finfo(S.dtype).eps * float(S.diagonal().max()))
+        root = scale.rsqrt()
+        size = scale[:, None] * (top_eigenvalue(root[:, None] * S * root) * self.points.top)
+        gradient = torch.addmm(self.points.times(aw.T), S, yq, beta=-1)
+        new_b, tau_b = project_near(yb - gradient.mul_(over / size), tau_b)
+        new_q = self.points.times(new_b)
+        new_G = new_q @ new_b.T
+        rss = self._rss(new_a, new_q, new_G, S)
+        if rss > self.rss[-1]:
+            self.rss.append(self.rss[-1])
+            self.forget()
+            return False
+        after = (1 + (1 + 4 * self.momentum**2) ** 0.5) / 2
+        beta = (self.momentum - 1) / after
+        self.ahead = tuple(new + beta * (new - old) for new, old in ((new_a, a), (new_b, b), (new_q, q)))
+        self.a, self.b, self.q, self.G, self.tau = new_a, new_b, new_q, new_G, (tau_a, tau_b)
+        self.momentum, self.careful = after, False
+        self.rss.append(rss)
+        return True
+
+    def _top(self, G: Tensor) -> float:
+        """G's largest eigenvalue from one power step a turn: G changes little."""
+        image = G @ self.vector
+        size = float(image.norm())
+        self.vector = image / max(size, torch.finfo(G.dtype).tiny)
+        return max(1.05 * size, torch.finfo(G.dtype).tiny * 1e8)
+
+    def errors(self) -> Tensor:
+        """||x_i - D a_i||^2 for every point."""
+        return self.points.size - 2 * (self.a * self.q.T).sum(1) + ((self.a @ self.G) * self.a).sum(1)
+
+    def revive(self) -> None:
+        """Archetypes that no point uses move to the worst-fitted points; the residual does not notice."""
+        unused = (self.a.sum(0) == 0).nonzero()[:, 0]
+        if not len(unused):
+            return
+        worst = self.errors().argsort(descending=True, stable=True)[: len(unused)]
+        self.b = self.b.clone()
+        self.b[unused] = 0
+        self.b[unused, worst] = 1
+        self.q = self.points.times(self.b)
+        self.G = self.q @ self.b.T
+        self.forget()
+
+    def snap(self) -> None:
+        """Archetypes that are nearly one of the points become it, if that lowers the residual: ends the long tail of exact clouds."""
+        most, place = self.b.max(1)
+        b = torch.where((most > 0.5)[:, None], torch.zeros_like(self.b).scatter_(1, place[:, None], 1), self.b)
+        other = Descent(self.points, b, None if self.w is None else self.w[:, 0])
+        a = active_set(other.G, other.q.T, other.a, tol=torch.finfo(b.dtype).eps * float(other.G.diagonal().max()))
+        rss = self._rss(a, other.q, other.G, self._weighted(a).T @ a)
+        if rss < self.rss[-1]:
+            self.a, self.b, self.q, self.G = a, b, other.q, other.G
+            self.rss[-1] = rss
+            self.forget()
+
+    def run(self, tol: float, max_iter: int) -> bool:
+        """Turns until WINDOW of them lower the residual by no more than tol of the total; whether that came before max_iter."""
+        nothing = 16 * torch.finfo(self.b.dtype).eps * self.total
+        for _ in range(max_iter):
+            self.turn()
+            if len(self.rss) % WINDOW == 0:
+                self.revive()
+                if self.rss[-1] <= EXACT * self.total:
+                    self.snap()
+                progress = self.rss[max(0, len(self.rss) - 1 - WINDOW)] - self.rss[-1]
+                if len(self.rss) > 2 * WINDOW and progress <= tol * self.total or self.rss[-1] <= nothing:
+                    return True
+        return False
+
+    def solution(self, converged: bool) -> Solution:
+        return Solution(self.a, self.b, self.rss, converged, len(self.rss) - 1)
 
 
-def objective(total: float, q: Tensor, G: Tensor, a: Tensor, w: Tensor | None) -> float:
-    """sum_i w_i ||x_i - D a_i||^2 from the Gram matrices; not below zero."""
-    aw = a if w is None else a * w
-    cross, square = (aw * q.T).sum(), ((aw.T @ a) * G).sum()
-    return max(total - 2 * float(cross) + float(square), 0.0)
+def best_of(points: Points, starts: list[Tensor], weights: Tensor | None = None, *, tol: float, max_iter: int) -> tuple[Solution, int]:
+    """From the archetypes b (d, N) of each start: the solution of the lowest residual, and which start led to it.
 
-
-def descend_codes(G: Tensor, c: Tensor, a: Tensor, steps: int) -> Tensor:
-    """Accelerated steps on every code, none worse than it began."""
-    step = 1 / top_eigenvalue(G)
-    start, ahead, momentum = a, a, 1.0
-    for _ in range(steps):
-        new = project_rows(ahead - step * (ahead @ G - c))
-        after = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        ahead = new + (momentum - 1) / after * (new - a)
-        a, momentum = new, after
-    moved = a - start  # f(a) - f(start), row by row
-    change = (moved * ((a + start) @ G / 2 - c)).sum(1, keepdim=True)
-    return torch.where(change <= 0, a, start)
-
-
-def descend_weights(
-    points: Points, a: Tensor, b: Tensor, q: Tensor, lipschitz: float, steps: int, w: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Accelerated steps on all archetypes together; with their b K. Plain steps if the accelerated ones rose."""
-    aw = a if w is None else a * w
-    S = aw.T @ a
-    target = points.times(aw.T)  # (d, N)
-    size = S.sum(1, keepdim=True)  # diag(S 1) dominates S: its own step for every archetype
-    step = 1 / (size * lipschitz).clamp(min=torch.finfo(S.dtype).tiny * 1e8)
-    step = torch.where(size > 0, step, 0)
-
-    def change(new: Tensor, new_q: Tensor) -> float:
-        return float(((new - b) * (S @ (new_q + q) / 2 - target)).sum())
-
-    current, current_q, ahead, ahead_q, momentum = b, q, b, q, 1.0
-    for _ in range(steps):
-        new = project_rows(ahead - step * (S @ ahead_q - target))
-        new_q = points.times(new)
-        if float(((ahead - new) * (new - current) / step.clamp(min=1e-30)).sum()) > 0:
-            momentum = 1.0
-        after = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        beta = (momentum - 1) / after
-        ahead, ahead_q = new + beta * (new - current), new_q + beta * (new_q - current_q)
-        current, current_q, momentum = new, new_q, after
-    if change(current, current_q) > 0:
-        current, current_q = b, q
-        new = project_rows(b - step * (S @ q - target))
-        new_q = points.times(new)
-        if change(new, new_q) <= 0:
-            current, current_q = new, new_q
-    return current, current_q
-
-
-def reseed(points: Points, a: Tensor, b: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """Archetypes that no point uses move to the worst-fitted points; the residual does not notice."""
-    unused = (a.sum(0) == 0).nonzero()[:, 0]
-    if not len(unused):
-        return b, q
-    size = points.F.square().sum(0)
-    errors = size - 2 * (a * q.T).sum(1) + ((a @ (q @ b.T)) * a).sum(1)
-    worst = errors.argsort(descending=True, stable=True)[: len(unused)]
-    b = b.clone()
-    b[unused] = 0
-    b[unused, worst] = 1
-    return b, points.times(b)
+    Of several starts each takes SCREEN turns; the best third of them (those whose residual is lowest by then) goes on to the end.
+    """
+    runs = []
+    for b in starts:
+        descent = Descent(points, b, weights)
+        done = descent.run(tol, min(SCREEN, max_iter)) if len(starts) > 1 else False
+        runs.append((descent, done))
+        if done and descent.rss[-1] <= 1e-12 * descent.total:
+            break  # nothing is left to explain
+    order = sorted(range(len(runs)), key=lambda i: runs[i][0].rss[-1])[: max(1, len(runs) // 3)]
+    found = []
+    for i in order:
+        descent, done = runs[i]
+        done = done or descent.run(tol, max(1, max_iter - len(descent.rss) + 1))
+        found.append((descent.rss[-1], i, done))
+    _, best, done = min(found)
+    return runs[best][0].solution(done), best
