@@ -6,11 +6,10 @@ import math
 
 import pytest
 import torch
+from filterlens.lenses.ranking import METHODS, FilterRanking, geometric_median, norm_matched, norm_mismatch, rank
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-
-from filterlens.lenses.ranking import METHODS, FilterRanking, geometric_median, norm_matched, norm_mismatch, rank
 
 NAN = float("nan")
 
@@ -173,14 +172,15 @@ def test_partners_are_others_distinct_and_near_in_norm():
         * torch.linspace(0.5, 2, 40)[torch.randperm(40, generator=torch.Generator().manual_seed(1))][:, None, None, None]
     )
     norms = weight.flatten(1).norm(dim=1)
-    removed = rank(weight, "l2").order[15:25]
+    removed = rank(weight, "l2").order[1::4]
     found = norm_matched(weight, removed, seed=2)
     assert found.shape == (10,) and found.dtype == torch.int64
     assert not set(found.tolist()) & set(removed.tolist()) and len(set(found.tolist())) == 10
     mismatch = norm_mismatch(weight, removed, found)
     others = torch.tensor([i for i in range(40) if i not in removed.tolist()])
-    chance = [norm_mismatch(weight, removed, others[torch.randperm(30)[:10]]) for _ in range(20)]
-    assert mismatch < 0.5 * min(chance)
+    noise = torch.Generator().manual_seed(4)
+    chance = [norm_mismatch(weight, removed, others[torch.randperm(30, generator=noise)[:10]]) for _ in range(20)]
+    assert mismatch < 0.3 * min(chance)
     pairs = [abs(float(norms[a] - norms[b])) / max(float(norms[a]), float(norms[b])) for a, b in zip(removed, found, strict=True)]
     assert mismatch == pytest.approx(sum(pairs) / 10, rel=1e-5)
 

@@ -100,9 +100,12 @@ def _of_network(model: nn.Module, statistics: bool) -> tuple[dict[str, tuple[tup
     total = sum(parameter.numel() for parameter in model.parameters())
     if not total:
         raise ValueError(f"model_or_shapes: {type(model).__name__} has no parameters, expected a network with some")
-    weights, last = {}, logits_layer(model)
+    weights, seen, last = {}, set(), logits_layer(model)
     for name, module in model.named_modules():
         if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+            if module.weight in seen:  # tied to an earlier layer's
+                continue
+            seen.add(module.weight)
             weight, groups = filters_and_groups(name, module)
             whole = isinstance(module, nn.Linear) or name == last
             weights[name] = tuple(weight.shape), 0 if whole else groups
