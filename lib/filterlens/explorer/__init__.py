@@ -9,6 +9,7 @@ _HOMES = {
     "Axis": "axes", "Explorer": "explorer", "Beside": "explorer", "BudgetError": "sheets", "Network": "decoded",
     "decoding_explorer": "decoding", "character_explorer": "characters",
     "influence_explorer": "influence",
+    "simplex_explorer": "simplex", "prewitt_explorer": "prewitt", "Scatter": "scatter",
 }  # fmt: skip
 __all__ = [*_HOMES, "panels"]
 

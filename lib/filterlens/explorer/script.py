@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PARTS = ("arrays", "panels", "bars", "charts", "network", "characters", "influence_numbers", "influence", "answers", "explorer")
+PARTS = (
+    "arrays", "panels", "bars", "charts", "scatter", "network", "characters", "influence_numbers", "influence", "simplex_numbers", "simplex",
+    "prewitt", "answers", "explorer",
+)  # fmt: skip
 HERE = Path(__file__).parent
 
 

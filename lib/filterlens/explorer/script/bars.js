@@ -1,6 +1,7 @@
 // Bars for panels.js, and what they share with charts.js: what is drawn can also be read by pointer, by arrow keys, in words.
 
 const BUTTONS = 32; // up to so many bars each is a button; beyond, one control with arrow keys
+const SERIES = 8; // colours and dashes of series; beyond, they begin again
 const LYING = 20; // up to so many bars with long labels lie on their side
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
@@ -16,7 +17,7 @@ function extentOf(series, withZero) {
 
 function legendOf(series) {
   if (series.length < 2) return null;
-  const swatch = (i) => make("span", { class: `fl-swatch fl-series-${i % 4}`, "aria-hidden": "true" });
+  const swatch = (i) => make("span", { class: `fl-swatch fl-series-${i % SERIES}`, "aria-hidden": "true" });
   const items = series.map((one, i) => make("li", {}, swatch(i), one.name));
   return make("ul", { class: "fl-legend" }, ...items);
 }
@@ -101,7 +102,7 @@ function lyingBars({ labels, series, highlight, picks, cut }, context) {
     track.style.setProperty("--fl-zero", `${zero}%`);
     series.forEach((one, s) => {
       const value = isNumber(one.values[i]) ? one.values[i] : 0;
-      const bar = make("span", { class: `fl-bar fl-series-${s % 4}` });
+      const bar = make("span", { class: `fl-bar fl-series-${s % SERIES}` });
       bar.style.cssText = `left:${Math.min(zero, percentOf(value))}%;width:${Math.abs(percentOf(value) - zero)}%`;
       track.append(bar);
     });
@@ -137,10 +138,10 @@ function standingBars({ title, labels, series, highlight, picks, cut }, context)
       return `M${left.toFixed(3)} ${top(0)}V${top(one.values[i]).toFixed(4)}h${share.toFixed(3)}V${top(0)}z`;
     };
     const rest = labels.map((_, i) => (i === highlight || isCut(i, cut) ? "" : bar(i))).join("");
-    svg.append(makeSvg("path", { d: rest, class: `fl-fill fl-series-${s % 4}` }));
+    svg.append(makeSvg("path", { d: rest, class: `fl-fill fl-series-${s % SERIES}` }));
     const beyond = labels.map((_, i) => (i !== highlight && isCut(i, cut) ? bar(i) : "")).join("");
-    if (beyond) svg.append(makeSvg("path", { d: beyond, class: `fl-fill fl-series-${s % 4} fl-beyond` }));
-    if (highlight !== null) svg.append(makeSvg("path", { d: bar(highlight), class: `fl-fill fl-series-${s % 4} fl-highlight` }));
+    if (beyond) svg.append(makeSvg("path", { d: beyond, class: `fl-fill fl-series-${s % SERIES} fl-beyond` }));
+    if (highlight !== null) svg.append(makeSvg("path", { d: bar(highlight), class: `fl-fill fl-series-${s % SERIES} fl-highlight` }));
   });
   svg.append(makeSvg("line", { x1: 0, x2: count, y1: top(0), y2: top(0), class: "fl-zero" }));
   if (isNumber(cut)) svg.append(makeSvg("line", { x1: cut, x2: cut, y1: 0, y2: 1, class: "fl-cut-line" }));

@@ -34,9 +34,9 @@ function drawCurve({ title, x, series, x_label, y_label, highlight }) {
   series.forEach((one, s) => {
     const points = x.map((place, i) => [toX(place), toY(one.values[i]), one.values[i]]).filter(([, , value]) => isNumber(value));
     const path = points.map(([px, py], i) => `${i ? "L" : "M"}${px.toFixed(2)} ${py.toFixed(2)}`).join("");
-    svg.append(makeSvg("path", { d: path, class: `fl-line fl-series-${s % 4}` }));
+    svg.append(makeSvg("path", { d: path, class: `fl-line fl-series-${s % SERIES}` }));
     if (x.length > 24) return; // so many places are a line, fewer are points
-    for (const [cx, cy] of points) svg.append(makeSvg("circle", { cx, cy, r: 3, class: `fl-fill fl-series-${s % 4}` }));
+    for (const [cx, cy] of points) svg.append(makeSvg("circle", { cx, cy, r: 3, class: `fl-fill fl-series-${s % SERIES}` }));
   });
   const plot = make("div", { class: "fl-curve" }, svg);
   const order = x.map((_, i) => i).sort((a, b) => x[a] - x[b]);
