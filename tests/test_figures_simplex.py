@@ -187,6 +187,24 @@ def test_removal_curves_of_a_table_and_some_sets(ax):
     assert list(lines(ax)) == ["near the median (distances)"] and np.allclose(ax.get_xticks(), [0, 0.1])
 
 
+VERDICT = pd.DataFrame(
+    [(0.1, "median_gm", "archetypes", 0.05, 0.01), (0.1, "matched_median", "matched_archetypes", -0.02, 0.03), (0.2, "median_gm", "archetypes", 0.1, 0)],
+    columns=["rate", "more", "less", "difference", "std"],
+)  # fmt: skip
+
+
+def test_verdict_draws_differences_in_points_around_zero(ax):
+    figures.verdict(VERDICT, ax)
+    first, second = ax.containers
+    assert np.allclose(first.lines[0].get_ydata(), [5, 10]) and np.allclose(second.lines[0].get_ydata(), [-2])
+    assert np.allclose(second.lines[2][0].get_segments()[0][:, 1], [-5, 1]) and ticks(ax.xaxis) == ["10 %", "20 %"]
+    assert legend(ax) == [
+        "near the median (distances) − near archetypes",
+        "norm-matched to near the median − norm-matched to near archetypes",
+    ]
+    assert np.round(first.lines[0].get_xdata()).tolist() == [0, 1] and first.lines[0].get_xdata()[0] != second.lines[0].get_xdata()[0]
+
+
 TRAINED = pd.DataFrame(
     [(m, r, s, e, 1 - (0.5 if e == 0 else 0.01 * (s + 1) * (1 + (m == "l1")))) for m in ("l1", "positional") for r in (0.5, 0.75)
      for s in (0, 1) for e in (0, 1)], columns=["method", "rate", "seed", "epoch", "accuracy"],
@@ -354,6 +372,9 @@ def test_similarity_shows_every_image_and_the_mean(ax):
         (lambda ax, row: figures.removal_curves(TRAINED, ax), ValueError, "curve"),
         (lambda ax, row: figures.removal_curves(ROWS, ax, sets=["median"]), ValueError, "sets"),
         (lambda ax, row: figures.removal_curves(ROWS, ax, baseline=90.0), ValueError, "baseline"),
+        (lambda ax, row: figures.verdict(TRAINED, ax), ValueError, "table"),
+        (lambda ax, row: figures.verdict(VERDICT[:0], ax), ValueError, "table"),
+        (lambda ax, row: figures.verdict(None, ax), TypeError, "table"),
         (lambda ax, row: figures.retraining(TRAINED, ax), ValueError, "rate"),
         (lambda ax, row: figures.retraining(TRAINED, ax, rate=0.6), ValueError, "rate"),
         (lambda ax, row: figures.retraining(TRAINED.drop(columns="epoch"), ax), ValueError, "rows"),

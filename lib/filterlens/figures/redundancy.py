@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from .. import checks
+from .classifiers import MARKERS
 
 # name, colour, marker, line of each way to choose filters; dashed: the controls of equal norm
 SETS = {
@@ -23,6 +24,7 @@ SETS = {
     "l1": ("smallest ℓ₁ norm", "#009e73", "X", "-"),
     "l2": ("smallest ℓ₂ norm", "#cc79a7", "*", "-"),
 }
+PAIRS = ("#0072b2", "#56b4e9", "#d55e00", "0.45", "#cc79a7")
 METHODS = {
     "positional": ("positional", "#d55e00", "^"),
     "fpgm": ("FPGM", "#0072b2", "s"),
@@ -69,6 +71,26 @@ def removal_curves(curve: Any, ax: Axes, *, sets: Sequence[str] | None = None, b
     ax.set_xticks(sorted(set(rows.loc[rows["which"].isin(shown), "rate"])))
     seeds = rows["seed"].nunique()
     ax.set(xlabel="filters removed from each layer", ylabel="accuracy" + (f" (mean ± s.d., up to {seeds} seeds)" if seeds > 1 else ""))
+    ax.legend(fontsize=7)
+    return ax
+
+
+def verdict(table: Any, ax: Axes) -> Axes:
+    """Table 1's claim, cell by cell: how much more accuracy is left when the first set goes instead of the second, mean ± s.d.
+
+    table: what ``redundancy.verdict`` says: rate, more, less, difference, std. Above zero the claim holds; in percentage points.
+    """
+    rows = _table("table", table, ("rate", "more", "less", "difference", "std"))
+    ax.axhline(0, color="black", linewidth=0.8)
+    pairs = list(dict.fromkeys(zip(rows["more"], rows["less"], strict=True)))
+    rates = sorted(set(rows["rate"]))
+    for at, (more, less) in enumerate(pairs):
+        found = rows[(rows["more"] == more) & (rows["less"] == less)].set_index("rate")
+        places = np.array([rates.index(rate) for rate in found.index]) + 0.14 * (at - (len(pairs) - 1) / 2)
+        ax.errorbar(places, 100 * found["difference"], yerr=100 * found["std"].fillna(0), fmt=MARKERS[at % 10], color=PAIRS[at % len(PAIRS)],
+                    markersize=5, capsize=2, elinewidth=1, label=f"{_said(more)} − {_said(less)}")  # fmt: skip
+    ax.set_xticks(range(len(rates)), [f"{100 * rate:g} %" for rate in rates])
+    ax.set(xlabel="filters removed from each layer", ylabel="difference in accuracy left,\npercentage points")
     ax.legend(fontsize=7)
     return ax
 
@@ -146,6 +168,10 @@ def channel_order(results: Any, ax: Axes) -> Axes:
         xlabel="accuracy" + (f" (mean ± s.d., {len(found)} seeds)" if len(found) > 1 else ""), xlim=(0, 1.15), xticks=np.linspace(0, 1, 6)
     )
     return ax
+
+
+def _said(which: str) -> str:
+    return SETS[which][0] if which in SETS else which
 
 
 def _epochs(

@@ -16,9 +16,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
 from .. import checks
+from .classifiers import MARKERS
 from .fabrication import fabricated_grid, fabricated_maps, variance_collapse
 from .pictures import photograph, signed
-from .redundancy import channel_order, removal_curves, retraining, stability_matrix, starts
+from .redundancy import channel_order, removal_curves, retraining, stability_matrix, starts, verdict
 from .saliency import saliency, similarity
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "starts",
     "tau_sensitivity",
     "variance_collapse",
+    "verdict",
 ]
 
 POINT, ARCHETYPE, SPAN = "#0072b2", "#d55e00", "#f6dcc9"  # apart also for the colour-blind
@@ -167,8 +169,6 @@ def residual_by_fraction(
 
     residuals: {label: one for each fraction}; ``fraction`` marks the paper's, None leaves the mark out.
     """
-    from .classifiers import MARKERS
-
     if not residuals:
         raise ValueError("residuals: got none, expected at least one, label -> residuals")
     if fraction is not None:

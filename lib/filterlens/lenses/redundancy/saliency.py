@@ -85,7 +85,8 @@ def grad_cam_triple(
     seed: of the random set and of the ranking.
 
     An all-zero map (or one without any contrast) is "empty", and similar to nothing: 0. The top 20 % of a map are its brightest
-    pixels that are not zero, as many as tie with the last. Peak memory: activations of ``batch_size`` images, plus a copy of the model.
+    pixels that are not zero, as many as tie with the last. Peak memory: activations of ``batch_size`` images and their
+    gradients, plus what ``remove_filters`` takes.
     Raises TypeError or ValueError naming the argument.
     """
     weight = network.filters(model, layer)
