@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
-from filterlens.lenses.ranking import METHODS, FilterRanking, geometric_median, norm_matched, norm_mismatch, rank
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+from filterlens.lenses.ranking import METHODS, FilterRanking, geometric_median, norm_matched, norm_mismatch, rank
 
 NAN = float("nan")
 

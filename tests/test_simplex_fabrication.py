@@ -7,12 +7,13 @@ import math
 
 import pytest
 import torch
+from torch import Tensor, nn
+from toy_networks import Custom, normal, stirred
+
 from filterlens.lenses.simplex.archetypes import archetypal_analysis
 from filterlens.lenses.simplex.codes import simplex_codes
 from filterlens.lenses.simplex.fabricated_networks import fabricate_network, reset_statistics
 from filterlens.lenses.simplex.fabrication import expected_variance_ratio, fabricate, fabrication_weights, variance_ratio
-from torch import Tensor, nn
-from toy_networks import Custom, normal, stirred
 
 LAWS = [1.0, 0.05, 7, "sparse", ("k-sparse", 3), ("k-sparse", 1), ("k-sparse", 11)]
 

@@ -8,14 +8,15 @@ from dataclasses import fields
 
 import pytest
 import torch
-from filterlens.lenses.filter_ranking import FilterRanking
-from filterlens.lenses.ranking import geometric_median, rank
-from filterlens.lenses.simplex import archetypal_analysis
-from filterlens.lenses.simplex.relevance import PositionalRanking, layer_relevance, positional_relevance, tau_sensitivity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from toy_networks import normal, stirred
+
+from filterlens.lenses.filter_ranking import FilterRanking
+from filterlens.lenses.ranking import geometric_median, rank
+from filterlens.lenses.simplex import archetypal_analysis
+from filterlens.lenses.simplex.relevance import PositionalRanking, layer_relevance, positional_relevance, tau_sensitivity
 
 NAN = float("nan")
 

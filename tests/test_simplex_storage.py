@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from filterlens.lenses.simplex.storage import storage
 from torch import nn
+
+from filterlens.lenses.simplex.storage import storage
 
 
 @pytest.mark.parametrize(

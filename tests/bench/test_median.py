@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from filterlens.lenses.ranking import geometric_median
 from torch import Tensor
+
+from filterlens.lenses.ranking import geometric_median
 
 peer = pytest.importorskip("geom_median.torch", reason="pip install geom-median")
 
