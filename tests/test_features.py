@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from killed_process import killed
 
 from filterlens import data, decomposed, features, metrics, models, network
 from filterlens.lenses import influence
@@ -148,31 +148,12 @@ def test_features_of_a_decomposed_network_come_with_its_layer_as_a_dense_one(toy
     assert ((made.linear.weight != 0).sum(1) == 5).all() and features.names() == ["resnet20-decomposed"]
 
 
-def _killed(blocks: int, **arguments: object) -> int:
-    """Make features in another process that is killed right after it wrote so many blocks; returns the signal."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            real, written = snapshots.write, []
-
-            def write(path: Path, contents: dict) -> None:
-                real(path, contents)
-                written.append(path)
-                if len(written) == blocks:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            snapshots.write = write
-            features.make("resnet20", **arguments)
-        finally:
-            os._exit(1)
-    return os.WTERMSIG(os.waitpid(pid, 0)[1])
-
-
 @pytest.mark.parametrize("blocks", [2, 5])
 def test_a_killed_run_goes_on_to_the_same_file(toy: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
     """Killed in the training images (4 blocks of them) and in the test images."""
     common = {"pretrained": toy[1], "data": toy[0]}
-    assert _killed(blocks, out=tmp_path / "never.safetensors", checkpoint=tmp_path / "far.run", **common) == signal.SIGKILL
+    never = {"out": tmp_path / "never.safetensors", "checkpoint": tmp_path / "far.run"}
+    assert killed(blocks, lambda: features.make("resnet20", **never, **common)) == signal.SIGKILL
     assert sorted(path.name for path in tmp_path.iterdir()) == ["far.run"]
     whole = features.make("resnet20", out=tmp_path / "whole.safetensors", **common)
     real, blocks_run = network.pooled, []

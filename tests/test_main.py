@@ -26,7 +26,9 @@ def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     print(f"filterlens --help: {1000 * (time.perf_counter() - started):.0f} ms")
     assert done.returncode == 0
     listed = done.stdout.partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "] == ["run", "book", "train", "features", "bench"]
+    assert [line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "] == [
+        "run", "book", "train", "features", "experiment", "bench",
+    ]  # fmt: skip
     heavy = "[m for m in ('torch', 'numpy', 'papermill', 'sphinx', 'yaml') if m in sys.modules]"
     loaded = f"import sys, filterlens.__main__, filterlens.runs, filterlens.book; print({heavy})"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.strip() == "[]"

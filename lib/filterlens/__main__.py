@@ -1,4 +1,4 @@
-"""The command line: ``filterlens run``, ``book``, ``train``, ``features``, ``bench`` (also ``python -m filterlens``).
+"""The command line: ``filterlens run``, ``book``, ``train``, ``features``, ``experiment``, ``bench`` (also ``python -m filterlens``).
 
 Each command imports what it needs when it runs, so that ``--help`` answers at once.
 """
@@ -108,6 +108,19 @@ def features(
         made = pooled.make(name, pretrained=pretrained or True, data=data, out=out or True, train_features=not summary, checkpoint=True)
     full, half = (100 * made.about[key] for key in ("accuracy", "accuracy_half_precision"))
     typer.echo(f"{made.path}: {full:.2f} % of the test images, {half:.2f} % from features in half precision")
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help="removal-lenet, removal-resnet20, removal-resnet56, retraining-lenet or starts-lenet.")],
+    out: Annotated[str | None, typer.Option(help="Path of the .csv (default NAME in data/experiments).")] = None,
+) -> None:
+    """Run a long experiment and keep its rows. An interrupted one is taken up again."""
+    from filterlens import experiments
+
+    with _refused("name|out|checkpoint"):
+        made = experiments.make(name, out=out or True, checkpoint=True)
+    typer.echo(f"{made.path}: {len(made.rows)} rows, {100 * made.about['baseline']:.2f} % of the test images with all filters")
 
 
 @contextmanager

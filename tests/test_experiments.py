@@ -1,0 +1,225 @@
+"""The named experiments at a tiny scale: the rows are the lens', an interrupted run ends in the same file, nothing is taken for another."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from killed_process import killed
+from typer.testing import CliRunner
+
+from filterlens import __main__, data, experiments, models, training
+from filterlens.lenses import redundancy
+from filterlens.models import CheckpointError, checkpoints
+from filterlens.training import snapshots
+
+torch.set_num_threads(1)
+REAL, FOLDER = dict(experiments.EXPERIMENTS), experiments.folder()
+TINY = {
+    "removal-lenet": {"sets": ("random", "l1"), "rates": (0.0, 0.2), "seeds": (0, 1)},
+    "removal-resnet20": {"sets": ("random", "l1"), "rates": (0.0, 0.2), "seeds": (0,), "pretrained": True},
+    "removal-resnet56": {"sets": ("random", "median_gm"), "rates": (0.0, 0.1), "seeds": (0,), "n": 3, "network": "resnet20", "pretrained": True},
+    "retraining-lenet": {"methods": ("l1", "random"), "rates": (0.5,), "seeds": (0, 1), "epochs": 2, "longer": (("random", 0.5, 1, 3),)},
+    "starts-lenet": {"starts": (("random", "random", 1.0), ("trained", "trained", 1.0)), "seeds": (0,), "epochs": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """45 training and 23 test images of ten classes, in the shapes of MNIST and of CIFAR-10."""
+    draw, place, found = np.random.default_rng(0), tmp_path_factory.mktemp("images"), {}
+    for name, shape in (("lenet", (1, 28, 28)), ("resnet20", (3, 32, 32))):
+        arrays = {}
+        for split, n in (("train", 45), ("test", 23)):
+            arrays |= {f"x_{split}": draw.integers(0, 256, (n, *shape), dtype=np.uint8), f"y_{split}": np.arange(n) * 7 % 10}
+        np.savez(place / f"{name}.npz", **arrays)
+        found[name] = f"npz:{place / name}.npz"
+    return found
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: dict[str, str]) -> None:
+    """The same experiments on a few images, and a project and a cache of their own."""
+    small = {name: replace(settings, **TINY[name]) for name, settings in experiments.EXPERIMENTS.items()}
+    small = {name: replace(settings, data=images[settings.network]) for name, settings in small.items()}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", small)
+    monkeypatch.setattr(experiments, "folder", lambda: tmp_path / "experiments")
+    monkeypatch.setattr(experiments, "cache", lambda: tmp_path / "cache")
+
+
+def test_rows_of_removal_are_those_of_the_lens(images: dict[str, str], tmp_path: Path) -> None:
+    made = experiments.make("removal-lenet", checkpoint=True)
+    model, normalization = models.load("lenet"), models.normalization("lenet")
+    options = {"sets": ("random", "l1"), "rates": (0.0, 0.2), "seeds": (0, 1)}
+    curve = redundancy.removal_curve(model, data.load(images["lenet"]), normalization=normalization, **options)
+    assert list(made.rows) == ["model", "n_images", "which", "rate", "seed", "accuracy", "n_removed"]
+    again = redundancy.RemovalCurve.of(experiments.load("removal-lenet").rows)
+    assert again.rows == curve.rows and again.baseline == curve.baseline == made.about["baseline"] and again.n_images == 23
+    assert set(made.rows["n_removed"]) == {0, 4 + 10 + 100} and set(made.rows["model"]) == {"lenet"}
+    assert made.path == tmp_path / "experiments" / "removal-lenet.csv"
+    assert not (tmp_path / "cache" / "experiments" / "removal-lenet").exists(), "the finished rows stand elsewhere"
+
+
+@pytest.mark.parametrize("name", ["removal-resnet20", "removal-resnet56"])
+def test_residual_networks_lose_the_inner_filters_of_their_blocks(name: str) -> None:
+    made = experiments.make(name, out=None)
+    rate = float(made.rows["rate"].max())
+    widths = {0.2: 3 * (3 + 6 + 13), 0.1: 3 * (2 + 3 + 6)}
+    assert set(made.rows["n_removed"]) == {0, widths[rate]} and made.path is None
+    assert set(made.rows["n_images"]) == {3 if name == "removal-resnet56" else 23}
+    assert len(made.rows) == 4
+
+
+def test_rows_of_training_are_those_of_the_lens(images: dict[str, str]) -> None:
+    made = experiments.make("retraining-lenet")
+    rows = made.rows
+    assert list(rows) == ["model", "method", "rate", "seed", "epoch", "n_images", "accuracy", "n_removed"]
+    cells = {cell: list(part["accuracy"]) for cell, part in rows.groupby(["method", "rate", "seed"])}
+    assert {cell: len(part) for cell, part in cells.items()} == {
+        ("l1", 0.5, 0): 3, ("l1", 0.5, 1): 3, ("random", 0.5, 0): 3, ("random", 0.5, 1): 4,
+    }  # fmt: skip
+    train, test = data.train_and_test(images["lenet"])
+    own = redundancy.prune_and_retrain(
+        models.load("lenet"), train, test, method="random", rate=0.5, epochs=3, seed=1, normalization=models.normalization("lenet")
+    )
+    assert cells["random", 0.5, 1] == [own.start, *own.accuracy]
+    assert set(rows["n_removed"]) == {own.n_removed} == {10 + 25 + 250} and made.about["baseline"] == own.before
+
+
+def test_rows_of_starts_are_those_of_the_lens(images: dict[str, str]) -> None:
+    rows = experiments.make("starts-lenet").rows
+    assert list(rows) == ["model", "start", "seed", "epoch", "n_images", "accuracy"] and len(rows) == 4
+    train, test = data.train_and_test(images["lenet"])
+    own = redundancy.start_and_train(
+        models.load("lenet"), train, test, start="trained", epochs=1, normalization=models.normalization("lenet")
+    )
+    assert list(rows[rows["start"] == "trained"]["accuracy"]) == [own.start, *own.accuracy]
+
+
+def test_the_story_says_how_the_rows_were_made(tmp_path: Path) -> None:
+    made = experiments.make("removal-lenet", out=tmp_path / "mine.csv")
+    about = json.loads((tmp_path / "mine.json").read_text())
+    assert about == made.about and about["command"] == f"filterlens experiment removal-lenet --out {tmp_path}/mine.csv"
+    assert about["sha256"] == checkpoints.sha256(tmp_path / "mine.csv") and about["n"] == 23 and about["network"] == "lenet"
+    assert checkpoints.read(checkpoints.folder() / "lenet.safetensors")[1]["sha256"] in about["weights"]
+    assert about["settings"]["seeds"] == [0, 1] and "Table 1" in about["source"] and "torch" in about["versions"]
+    assert "23 test images" in about["data"] and about["date"]
+    assert experiments.load(tmp_path / "mine.csv").rows.equals(made.rows)
+
+
+def test_real_settings_are_the_issues() -> None:
+    assert {name: (one.network, one.pretrained, one.data, one.n) for name, one in REAL.items()} == {
+        "removal-lenet": ("lenet", True, "mnist", None),
+        "removal-resnet20": ("resnet20", "public", "cifar10", None),
+        "removal-resnet56": ("resnet56", "public", "cifar10", 2000),
+        "retraining-lenet": ("lenet", True, "mnist", None),
+        "starts-lenet": ("lenet", True, "mnist", None),
+    }
+    assert REAL["removal-lenet"].sets == redundancy.SETS and len(REAL["removal-lenet"].seeds) == 10
+    assert REAL["removal-lenet"].rates == (0, 0.05, 0.1, 0.15, 0.2)
+    table3 = REAL["retraining-lenet"]
+    assert (len(table3.methods), table3.rates, len(table3.seeds), table3.epochs) == (5, (0.5, 0.75), 3, 5)
+    assert table3.longer == (("positional", 0.75, 0, 50), ("fpgm", 0.75, 0, 50))
+    assert [name for name, _, _ in REAL["starts-lenet"].starts] == ["random", "trained", "fabricated", "fabricated-sparse"]
+
+
+@pytest.mark.parametrize(("name", "writes"), [("removal-lenet", 1), ("removal-lenet", 4), ("retraining-lenet", 2), ("retraining-lenet", 8)])
+def test_a_killed_experiment_goes_on_to_the_same_file(name: str, writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between rows, after the first epoch of a training, and in the third training."""
+    far = tmp_path / "far"
+    assert killed(writes, lambda: experiments.make(name, out=tmp_path / "never.csv", checkpoint=far)) == signal.SIGKILL
+    assert not (tmp_path / "never.csv").exists()
+    experiments.make(name, out=tmp_path / "whole.csv")
+    real, seen = snapshots.write, []
+    monkeypatch.setattr(snapshots, "write", lambda path, contents: (seen.append(path), real(path, contents)))
+    experiments.make(name, out=tmp_path / "resumed.csv", checkpoint=far)
+    assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "resumed.csv").read_bytes()
+    of_all = 6 if name == "removal-lenet" else 9 + 4  # rows; epochs and trainings
+    assert len(seen) == of_all - writes
+    assert [path.name for path in far.iterdir()] == ["rows.run"]
+
+
+def test_another_runs_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    far = tmp_path / "far"
+    experiments.make("removal-lenet", out=None, checkpoint=far)
+    changed = {**experiments.EXPERIMENTS, "removal-lenet": replace(experiments.EXPERIMENTS["removal-lenet"], seeds=(0, 2))}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", changed)
+    with pytest.raises(CheckpointError, match=r"belongs to another run \(seeds: \(0, 1\) there, \(0, 2\) here"):
+        experiments.make("removal-lenet", out=None, checkpoint=far)
+
+
+def test_damaged_rows_are_refused(tmp_path: Path) -> None:
+    experiments.make("starts-lenet", out=tmp_path / "mine.csv")
+    text = (tmp_path / "mine.csv").read_text()
+    (tmp_path / "mine.csv").write_text(text.replace("random", "trained"))
+    with pytest.raises(experiments.ExperimentError, match="damaged or another file"):
+        experiments.load(tmp_path / "mine.csv")
+    (tmp_path / "mine.json").unlink()
+    with pytest.raises(experiments.ExperimentError, match="mine.json is missing"):
+        experiments.load(tmp_path / "mine.csv")
+
+
+def test_what_ships_loads() -> None:
+    """Whatever stands in the project's data/experiments is whole and fits the columns of its kind."""
+    for path in sorted(FOLDER.glob("*.csv")):
+        rows = experiments.load(path).rows
+        assert path.stem in REAL
+        assert rows["accuracy"].between(0, 1).all() and len(rows) and not rows.duplicated().any()
+        if path.stem.startswith("removal"):
+            assert isinstance(redundancy.verdict(redundancy.RemovalCurve.of(rows)), pd.DataFrame)
+
+
+def test_the_command_says_where_the_rows_are(tmp_path: Path) -> None:
+    done = CliRunner().invoke(__main__.app, ["experiment", "starts-lenet", "--out", str(tmp_path / "mine.csv")])
+    assert done.exit_code == 0, done.output
+    assert done.output.strip().splitlines()[-1].startswith(f"{tmp_path / 'mine.csv'}: 4 rows, ")
+    assert not list((tmp_path / "cache" / "experiments").iterdir())
+
+
+@pytest.mark.bad_input
+def test_the_command_refuses_in_a_line() -> None:
+    done = CliRunner().invoke(__main__.app, ["experiment", "removal-lenett"])
+    assert done.exit_code == 2 and "did you mean" in done.output
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("name", "options", "error", "said"),
+    [
+        ("removal-lenett", {}, ValueError, "name.*did you mean 'removal-lenet'"),
+        (3, {}, TypeError, "name"),
+        ("removal-lenet", {"out": 3}, TypeError, "out"),
+        ("removal-lenet", {"out": ""}, TypeError, "out"),
+        ("removal-lenet", {"out": "rows.txt"}, ValueError, "out.*csv"),
+        ("removal-lenet", {"checkpoint": 3}, TypeError, "checkpoint"),
+        ("removal-lenet", {"checkpoint": __file__}, ValueError, "checkpoint.*which is a file"),
+        ("removal-lenet", {"out": "/proc/nowhere/rows.csv"}, ValueError, "out"),
+    ],
+)
+def test_make_refuses_before_any_pass(name, options, error, said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redundancy, "removal_curve", lambda *_, **__: pytest.fail("an experiment was started"))
+    monkeypatch.setattr(training, "evaluate", lambda *_, **__: pytest.fail("an experiment was started"))
+    with pytest.raises(error, match=said):
+        experiments.make(name, **options)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("removal-lenett", ValueError, "name.*did you mean"),
+        (None, TypeError, "name"),
+        ("", TypeError, "name"),
+        ("removal-lenet", experiments.ExperimentError, "filterlens experiment removal-lenet"),
+        ("nowhere/mine.csv", experiments.ExperimentError, "missing"),
+    ],
+)
+def test_load_refuses(name, error, said) -> None:
+    with pytest.raises(error, match=said):
+        experiments.load(name)
