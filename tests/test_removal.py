@@ -227,15 +227,15 @@ def test_removal_goes_on_from_a_masked_and_from_a_pruned_network():
 
 
 @pytest.mark.parametrize("mode", ["mask", "prune"])
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+@pytest.mark.parametrize("within", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 @pytest.mark.parametrize("training", [True, False])
-def test_the_callers_model_is_untouched(mode, context, training):
+def test_the_callers_model_is_untouched(mode, within, training):
     model, seen = plain().train(training), []
     model[4].eval()
     model[3].weight.requires_grad_(False)
     handle = model[0].register_forward_hook(lambda *call: seen.append(call))
     before, modes = {key: value.clone() for key, value in model.state_dict().items()}, [m.training for m in model.modules()]
-    with context():
+    with within():
         result = remove_filters(model, {"0": [1, 4]}, mode=mode, example=IMAGES[:1])
     after = model.state_dict()
     assert list(after) == list(before) and all(torch.equal(after[key], before[key]) for key in before)

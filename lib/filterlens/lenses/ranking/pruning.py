@@ -156,7 +156,7 @@ class Wiring:
 def _traceable(model: nn.Module) -> Iterator[None]:
     """What autograd needs to see a network, also inside of ``no_grad``; all put back afterwards. The caller's hooks do not run."""
     frozen = [parameter for parameter in model.parameters() if parameter.is_floating_point() and not parameter.requires_grad]
-    with torch.inference_mode(False), torch.enable_grad(), network.mode_kept(model), hooks_asleep(model):
+    with torch.enable_grad(), network.mode_kept(model), hooks_asleep(model):
         for parameter in frozen:
             parameter.requires_grad_(True)
         try:
