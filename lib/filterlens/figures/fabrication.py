@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator, ScalarFormatter
 from torch import Tensor
 
 from .. import checks
@@ -43,7 +43,8 @@ def variance_collapse(
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.xaxis.set(major_locator=FixedLocator(list(ds)), minor_locator=NullLocator(), major_formatter=ScalarFormatter())
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    percent = FuncFormatter(lambda value, _: f"{100 * value:g} %")
+    ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=percent, minor_formatter=NullFormatter())
     ax.set(xlabel="archetypes, d", ylabel="variance of the fabrications /\nvariance of the archetypes")
     ax.legend(fontsize=7)
     return ax

@@ -91,7 +91,7 @@ def verdict(table: Any, ax: Axes) -> Axes:
                     markersize=5, capsize=2, elinewidth=1, label=f"{_said(more)} − {_said(less)}")  # fmt: skip
     ax.set_xticks(range(len(rates)), [f"{100 * rate:g} %" for rate in rates])
     ax.set(xlabel="filters removed from each layer", ylabel="difference in accuracy left,\npercentage points")
-    ax.legend(fontsize=7)
+    ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     return ax
 
 
@@ -165,7 +165,7 @@ def channel_order(results: Any, ax: Axes) -> Axes:
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(
-        xlabel="accuracy" + (f" (mean ± s.d., {len(found)} seeds)" if len(found) > 1 else ""), xlim=(0, 1.15), xticks=np.linspace(0, 1, 6)
+        xlabel="accuracy" + (f" (mean ± s.d., {len(found)} seeds)" if len(found) > 1 else ""), xlim=(0, 1.2), xticks=np.linspace(0, 1, 6)
     )
     return ax
 
