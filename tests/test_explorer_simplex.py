@@ -25,8 +25,8 @@ from filterlens.explorer.simplex_numbers import WHOLE, Plane, WholeFilters, half
 from filterlens.explorer.simplex_panels import SimplexPanels
 from filterlens.explorer.simplex_removal import Curves
 from filterlens.explorer.simplex_words import COLOURS, SETS
-from filterlens.lenses.simplex import positional_relevance
 from filterlens.lenses.simplex.prewitt import prewitt_response
+from filterlens.lenses.simplex.relevance import positional_relevance
 
 FRACTIONS = [0.25, 0.6]
 
@@ -163,7 +163,7 @@ def test_panels_say_what_was_picked() -> None:
     assert sum(bars.series["filters"]) == 11 and bars.labels[bars.highlight] == str(found.l0[7])
     assert [image.pick["filter"] for image in first.pictures] == found.order[:5].tolist()
     assert last.pictures[0].pick == {"filter": int(found.order[-1])}
-    assert {label: text for label, text, _ in shown().one("grey", 0.25, 8)[1].rows}["left unexplained"] == "–"  # a filter of zeros
+    assert {label: text for label, text, _ in shown().one("grey", 0.25, 8)[1].rows}["relative error"] == "–"  # a filter of zeros
 
 
 def test_fabricated_filters_lie_within_the_archetypes() -> None:
@@ -176,8 +176,8 @@ def test_fabricated_filters_lie_within_the_archetypes() -> None:
         assert len(pictures.pictures) == len(at.originals) + 6 and len(at.originals) == 6
         said = {label: text for label, text, _ in numbers.rows}
         alpha = 1 / found.d if concentration == "sparse" else concentration
-        assert float(said["expected"]) == pytest.approx(1 / (found.d * alpha + 1), rel=0.01)
-        assert float(said["measured"]) == pytest.approx(float(said["expected"]), rel=0.25)
+        assert float(said["variance, expected"]) == pytest.approx(1 / (found.d * alpha + 1), rel=0.01)
+        assert float(said["variance, measured"]) == pytest.approx(float(said["variance, expected"]), rel=0.25)
         assert said["the layer"] == f"{4 * at.n * at.l:,} bytes" and said["its archetypes alone"] == f"{4 * found.d * at.l:,} bytes"
 
 

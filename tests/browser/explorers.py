@@ -19,6 +19,7 @@ from filterlens.explorer import Explorer
 READ = """root => [...root.querySelectorAll(".fl-panel")].map(figure => ({
   kind: /fl-panel-(\\w+)/.exec(figure.className)[1],
   text: figure.textContent,
+  points: [...figure.querySelectorAll("[role=option]")].map(one => one.getAttribute("aria-label")),
   pictures: [...figure.querySelectorAll("canvas[role=img]")].map(canvas => {
     const {width, height} = canvas;
     return {width, height, alt: canvas.ariaLabel, data: [...canvas.getContext("2d").getImageData(0, 0, width, height).data]};
@@ -60,6 +61,7 @@ def check(root: Locator, explorer: Explorer, *, pick: Mapping[str, Any] | None =
         for words in _words(panel):
             found_there = TINY.search(seen["text"]) if off and TINY.fullmatch(words) else words in seen["text"]
             assert found_there, (pick, panel["title"], words, seen["text"])
+        assert [point.split(":")[0] for point in seen["points"]] == panel.get("names", []), (pick, panel["title"])
         expected = list(_pictures(panel, pick)) if panel["kind"] in ("picture", "pictures", "tree") else []
         if expected:
             assert len(seen["pictures"]) == len(expected), (pick, panel["title"])

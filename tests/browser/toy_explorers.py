@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 
-from filterlens.explorer import Axis, Explorer, influence_explorer, panels, script
+from filterlens.explorer import Axis, Explorer, influence_explorer, panels, prewitt_explorer, script, simplex_explorer
 from filterlens.lenses.influence import count_ranks
 
 SIZES = {"conv1": (3, 5, 7), "conv2": (15, 6, 4)}  # layer -> filters, height, width of its pictures
@@ -76,6 +77,26 @@ def influence_toy() -> Explorer:
         linear.bias.zero_()
     pooled = SimpleNamespace(name="toy", train=train, test=test, linear=linear, ranks=count_ranks(*train, 4), classes=["ant", "bee", "cow", "dog"])
     return influence_explorer(pooled, images=torch.rand(3, 3, 5, 6, generator=draw), title="A toy's features")
+
+
+def simplex_toy() -> Explorer:
+    """Layers of one, three and many channels, few and many filters; two tested networks with different rates."""
+    draw = torch.Generator().manual_seed(6)
+    layers = {"grey": (9, 1, 3, 4), "colour": (14, 3, 4, 3), "deep": (40, 6, 3, 3)}
+    weights = {name: torch.randn(*shape, generator=draw) for name, shape in layers.items()}
+    weights["grey"][5] = (weights["grey"][0] + weights["grey"][1]) / 2
+
+    def rows(rates: tuple[float, ...]) -> pd.DataFrame:
+        sets = ("archetypes", "median_gm", "random", "l1")
+        found = [(which, rate, seed, 0.9 - rate * (i + 1) - 0.01 * seed) for i, which in enumerate(sets) for rate in rates for seed in (0, 1)]
+        return pd.DataFrame(found, columns=["which", "rate", "seed", "accuracy"]).assign(n_images=300)
+
+    curves = {"small network": rows((0.0, 0.05, 0.1)), "large network": rows((0.0, 0.2))}
+    return simplex_explorer(weights, curves=curves, fractions=(0.25, 0.5), network="a toy", title="A toy's filters")
+
+
+def prewitt_toy() -> Explorer:
+    return prewitt_explorer(torch.rand(3, 12, 17, generator=torch.Generator().manual_seed(7)), title="A toy's mixture")
 
 
 def page_of(folder: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[], Explorer] = toy) -> Path:

@@ -20,7 +20,8 @@ from filterlens import checks
 from filterlens.explorer.images import encode
 from filterlens.explorer.simplex_numbers import Plane, Shares, WholeFilters, hull_of, shares_of
 from filterlens.explorer.simplex_words import SPARSE
-from filterlens.lenses.simplex import expected_variance_ratio, fabrication_weights, positional_relevance, variance_ratio
+from filterlens.lenses.simplex.fabrication import expected_variance_ratio, fabrication_weights, variance_ratio
+from filterlens.lenses.simplex.relevance import positional_relevance
 
 PARTS = 10_000  # shares, errors and the like are told in these
 CONCENTRATIONS = (SPARSE, 0.05, 0.2, 1.0, 5.0)
@@ -150,7 +151,7 @@ def _fabricated(D: Tensor, concentration: float | str, seed: int) -> Fabrication
     weights = fabrication_weights(d, DRAWN, concentration=concentration, seed=seed).double()
     alpha = 1 / d if concentration == SPARSE else float(concentration)
     measured = variance_ratio(D, D @ weights.T) if d > 1 else math.nan
-    said = [f"{value:.3g}" if value == value else "–" for value in (alpha, measured, expected_variance_ratio(d, alpha))]
+    said = [f"{value:.3g}" if math.isfinite(value) else "–" for value in (alpha, measured, expected_variance_ratio(d, alpha))]
     return Fabrications(shares_of(weights[:FABRICATED].T.numpy(), 0.0), *said)
 
 

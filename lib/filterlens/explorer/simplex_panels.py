@@ -14,12 +14,13 @@ import numpy as np
 from filterlens.explorer import panels
 from filterlens.explorer.influence_numbers import fill, said_percent, said_ratio
 from filterlens.explorer.scatter import Scatter
-from filterlens.explorer.simplex_layers import CONCENTRATIONS, DRAWN, FABRICATED, PARTS, Found, Layer
+from filterlens.explorer.simplex_layers import CONCENTRATIONS, DRAWN, PARTS, Found, Layer
 from filterlens.explorer.simplex_numbers import STEPS, WHOLE, mosaic, steps_of
 from filterlens.explorer.simplex_removal import Curves
 from filterlens.explorer.simplex_words import COLOURS, WORDS
 
 SHOWN = 16  # archetypes of a code
+LARGE = 150  # pixels of a picture on the screen
 ENDS = 5  # filters at either end of the ranking
 
 
@@ -78,7 +79,7 @@ class SimplexPanels:
         order = np.argsort(-parts, kind="stable")[:SHOWN]
         l0 = len(rows)
         return [
-            panels.Pictures(title=fill(WORDS["pictures"], i=str(filter)), note=note, pictures=shown, size=132),
+            panels.Pictures(title=fill(WORDS["pictures"], i=str(filter)), note=note, pictures=shown, columns=len(shown), size=LARGE),
             panels.Numbers(title=fill(WORDS["numbers"], i=str(filter)), rows=numbers),
             panels.Bars(
                 title=fill(WORDS["code"], i=str(filter)), note=fill(WORDS[_code_words(l0)], shown=SHOWN, l0=l0),
@@ -121,9 +122,9 @@ class SimplexPanels:
         made = found.fabrications[CONCENTRATIONS.index(concentration)]
         values = [at.filters.whole[i] for i in at.originals] + list(made.shares.mixed(found.whole))
         peak = int(max(np.abs(one).max() for one in values))
-        named = [fill(WORDS["filter"], i=str(i)) for i in at.originals] + [
-            fill(WORDS["fabricated"], i=str(i + 1)) for i in range(FABRICATED)
-        ]
+        shown = [_picture(at, at.filters.whole[i], peak, fill(WORDS["filter"], i=str(i))) for i in at.originals]
+        for i, one in enumerate(values[len(shown) :], start=1):
+            shown.append(_picture(at, one, peak, fill(WORDS["fabricated"], i=str(i)), label=fill(WORDS["new"], i=str(i))))
         c, h, w = at.shape
         note = fill(
             WORDS["fabrication_note"], shown=len(at.originals), n=at.n, alpha=made.alpha, d=found.d,
@@ -136,7 +137,6 @@ class SimplexPanels:
             (WORDS["whole_layer"], fill(WORDS["bytes"], bytes=whole), fill(WORDS["whole_layer_note"], n=at.n, l=at.l)),
             (WORDS["stored"], fill(WORDS["bytes"], bytes=stored), fill(WORDS["stored_note"], saved=said_percent(whole - stored, whole))),
         ]
-        shown = [_picture(at, one, peak, text) for one, text in zip(values, named, strict=True)]
         return [
             panels.Pictures(title=fill(WORDS["fabrication"], layer=layer), note=note, pictures=shown, columns=len(at.originals), size=72),
             panels.Numbers(title=WORDS["variance"], note=WORDS["variance_note"], rows=rows),
@@ -165,14 +165,17 @@ def _kind(shape: tuple[int, int, int]) -> str:
     return {1: "grey", 3: "colour"}.get(shape[0], "mosaic")
 
 
-def _picture(layer: Layer, values: np.ndarray, peak: int, text: str, pick: dict[str, int] | None = None) -> panels.Image:
+def _picture(
+    layer: Layer, values: np.ndarray, peak: int, text: str, pick: dict[str, int] | None = None, label: str | None = None
+) -> panels.Image:
     """A filter's whole numbers (l,) as a picture whose scale ends at ``peak``."""
     c, h, w = layer.shape
     steps, limit, kind = mosaic(steps_of(values, peak), layer.shape), peak * layer.filters.step, _kind(layer.shape)
     alt = fill(WORDS["alt"], what=text, kind=fill(WORDS[f"alt_{kind}"], c=c, h=h, w=w))
+    label = text if label is None else label
     if kind == "colour":  # colour has no room for a sign: zero is 128
-        return panels.Image((steps.astype(np.int16) + 128).astype(np.uint8), -limit * 128 / STEPS, limit, alt, text, pick)
-    return panels.Image(steps, -limit, limit, alt, text, pick)
+        return panels.Image((steps.astype(np.int16) + 128).astype(np.uint8), -limit * 128 / STEPS, limit, alt, label, pick)
+    return panels.Image(steps, -limit, limit, alt, label, pick)
 
 
 def _most_of(found: Found, j: int) -> int:

@@ -60,7 +60,7 @@ function onePanels(data, { filter }, layer, found) {
   const series = [{ name: said.code_series, values: shown.map((at) => (100 * own[at]) / WHOLE) }];
   const labels = shown.map((at) => fillIn(said.archetype, { j: String(rows[at]) }));
   return [
-    picturesPanel(fillIn(said.pictures, { i }), fillIn(said.pictures_note, { what }), pictures, null, 132),
+    picturesPanel(fillIn(said.pictures, { i }), fillIn(said.pictures_note, { what }), pictures, pictures.length, 150),
     { kind: "numbers", title: fillIn(said.numbers, { i }), note: "", rows: numbers },
     barsPanel(fillIn(said.code, { i }), fillIn(code, { shown: data.shown, l0: rows.length }), labels, series, {
       picks: shown.map((at) => ({ filter: mostOf(found, rows[at]) })),
@@ -113,7 +113,6 @@ function fabricationPanels(data, { layer: name, concentration }, layer, found) {
   const { shares, alpha, measured, expected } = found.fabrications[data.concentrations.indexOf(concentration)];
   const made = Array.from({ length: shares.starts.length - 1 }, (_, j) => mixtureOf(shares, j, l, (row) => wholeArchetype(layer, found, row)));
   const values = [...originals.map((i) => wholeFilter(layer, i)), ...made];
-  const named = [...originals.map((i) => fillIn(said.filter, { i: String(i) })), ...made.map((_, j) => fillIn(said.fabricated, { i: String(j + 1) }))];
   const peak = largestSize(values);
   const what = fillIn(said[`pictures_${kindOfFilter(layer)}`], { c, h, w });
   const note = fillIn(said.fabrication_note, { shown: originals.length, n: layer.n, alpha, d: found.d, what });
@@ -124,7 +123,12 @@ function fabricationPanels(data, { layer: name, concentration }, layer, found) {
     [said.whole_layer, fillIn(said.bytes, { bytes: whole }), fillIn(said.whole_layer_note, { n: layer.n, l })],
     [said.stored, fillIn(said.bytes, { bytes: stored }), fillIn(said.stored_note, { saved: saidPercent(whole - stored, whole) })],
   ];
-  const pictures = values.map((one, at) => filterPicture(data, layer, one, peak, named[at]));
+  const pictures = values.map((one, at) => {
+    const i = at - originals.length;
+    if (i < 0) return filterPicture(data, layer, one, peak, fillIn(said.filter, { i: String(originals[at]) }));
+    const label = fillIn(said.new, { i: String(i + 1) });
+    return { ...filterPicture(data, layer, one, peak, fillIn(said.fabricated, { i: String(i + 1) })), label };
+  });
   return [
     picturesPanel(fillIn(said.fabrication, { layer: name }), note, pictures, originals.length, 72),
     { kind: "numbers", title: said.variance, note: said.variance_note, rows },
