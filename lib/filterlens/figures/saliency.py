@@ -65,11 +65,15 @@ def similarity(triple: Any, ax: Axes) -> Axes:
             mean = float(values.mean())
             ax.scatter([at + shift], [mean], s=60, color=colour, marker=marker, edgecolors="black", linewidths=0.8, zorder=3,
                        label=NAMES[name] if at == 0 else None)  # fmt: skip
-            ax.annotate(f"{mean:.2f}", (at + shift, mean), xytext=(7, 0), textcoords="offset points", fontsize=7, va="center")
+            ax.annotate(
+                f"{mean:.2f}", (at + shift, 0.985), xycoords=("data", "axes fraction"), fontsize=7, ha="center", va="top", color=colour
+            )
     taken = len(next(iter(triple.removed.values())))
     ax.set_xticks(range(len(MEASURES)), MEASURES.values())
     ax.set(ylabel="likeness to the map of all filters", xlim=(-0.5, len(MEASURES) - 0.4))
     ax.set_title(f"{triple.layer}, {len(triple.targets)} photographs", fontsize=9)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.09 * (high - low))  # room for the means
     ax.grid(axis="y", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.legend(title=f"without {taken} filters", fontsize=7, title_fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1),
