@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
+from toy_classes import four_classes
 
 from filterlens import training
 from filterlens.lenses import ranking, redundancy, simplex
 from filterlens.lenses.redundancy import RemovalCurve, RemovalRow, evaluation
+from filterlens.models import Normalization
 
 torch.set_num_threads(1)
 DETERMINISTIC = {"median_gm", "l1", "l2"}
@@ -23,10 +25,8 @@ def weights(k: int = 13, c: int = 3, seed: int = 0) -> Tensor:
 
 @pytest.fixture(scope="module")
 def toy() -> tuple[nn.Module, tuple[Tensor, Tensor]]:
-    """Two convolutions of 11 and 13 filters with batch normalisation, trained on four classes that noise nearly hides."""
-    draw = torch.Generator().manual_seed(1)
-    labels = torch.arange(92) % 4
-    images = (torch.rand(4, 2, 9, 8, generator=draw)[labels] * 0.5 + torch.rand(92, 2, 9, 8, generator=draw) * 0.5).clamp(0, 1)
+    """Two convolutions of 11 and 13 filters with batch normalisation, trained on four classes."""
+    images, labels = four_classes()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         model = nn.Sequential(
@@ -149,6 +149,15 @@ def test_the_same_filters_are_evaluated_once(toy, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(evaluation.Inputs, "accuracy", lambda self, left: passes.append(1) or real(self, left))
     redundancy.removal_curve(model, images, sets=("l2", "median_gm"), rates=(0.0, 0.01, 0.02, 0.2, 0.201), seeds=[0])
     assert len(passes) <= 1 + 2  # nothing goes at 1 and 2 %, and as many at 20.1 as at 20 %
+
+
+def test_images_are_normalized_once_and_as_asked(toy) -> None:
+    model, (images, labels) = toy
+    own = Normalization(mean=(0.4, 0.6), std=0.25)
+    curve = redundancy.removal_curve(model, (images, labels), sets=["l2"], rates=[0.0, 0.4], seeds=[0], normalization=own, batch_size=17)
+    removed = {name: redundancy.chosen(model[int(name)].weight, "l2", n).tolist() for name, n in (("0", 4), ("3", 5))}
+    expected = [literal(model, own.apply(images), labels, {}), literal(model, own.apply(images), labels, removed)]
+    assert [row.accuracy for row in curve.rows] == expected != [literal(model, images, labels, {}), literal(model, images, labels, removed)]
 
 
 def test_images_that_do_not_fit_are_normalized_anew(toy, monkeypatch: pytest.MonkeyPatch) -> None:

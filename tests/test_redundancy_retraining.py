@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from toy_classes import four_classes
 
 from filterlens import training
 from filterlens.lenses import ranking, redundancy, simplex
@@ -20,9 +21,7 @@ HALF = Normalization(mean=0.5, std=0.25)
 @pytest.fixture(scope="module")
 def toy() -> tuple[nn.Module, tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Convolutions of 11 and 13 filters, one with a bias and one with batch normalisation, and four classes in 60 + 32 images."""
-    draw = torch.Generator().manual_seed(1)
-    labels = torch.arange(92) % 4
-    images = (torch.rand(4, 2, 9, 8, generator=draw)[labels] * 0.5 + torch.rand(92, 2, 9, 8, generator=draw) * 0.5).clamp(0, 1)
+    images, labels = four_classes()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         model = nn.Sequential(
@@ -102,7 +101,7 @@ def starting(toy, **options) -> redundancy.Retrained:
 
 
 def test_all_starts_have_the_same_fresh_logits_for_a_seed(toy) -> None:
-    model, train, test = toy
+    model, _, test = toy
     before = copy.deepcopy(model.state_dict())
     found = {start: starting(toy, start=start) for start in redundancy.STARTS}
     for done in found.values():
