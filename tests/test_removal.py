@@ -131,6 +131,19 @@ def test_multipliers_go_with_the_channel_they_multiply():
     both(model, {"gate": [0]}, coupled=True)
 
 
+def test_two_layers_that_are_only_multiplied_go_together():
+    def forward(m, x):
+        return m.last(torch.tanh(m.value(x)) * torch.sigmoid(m.gate(x))).mean((2, 3))
+
+    model = stirred(Custom(forward, value=C(2, 6, 3), gate=C(2, 6, 3), last=C(6, 4, 2)))
+    assert removable(model, example=IMAGES[:1]) == ["value", "gate"]
+    for indices in ({"value": [1, 4]}, {"gate": [1, 4]}):
+        _, pruned = both(model, indices)
+        assert pruned.value.out_channels == pruned.gate.out_channels == pruned.last.in_channels == 4
+    with pytest.raises(ValueError, match="indices: all 6 filters of"):
+        remove_filters(model, {"value": [0, 1, 2], "gate": [3, 4, 5]}, example=IMAGES[:1])
+
+
 def test_grouped_convolutions_lose_equally_many_of_each_group():
     model = grouped()
     _, pruned = both(model, {"0": [0, 3, 4, 7], "6": [1, 3]})

@@ -99,12 +99,12 @@ def reached(model: nn.Module, channels: dict[str, Sequence[int]], example: Tenso
 
 
 def answers(model: nn.Module, example: Tensor) -> Tensor:
-    """All that a network gives for an example, as one flat tensor; eval mode, no gradients."""
+    """All that a network gives for an example, as one flat tensor (float64, CPU); eval mode, no gradients."""
     from torch.utils._pytree import tree_leaves
 
     with network.evaluating(model):
         leaves = [leaf for leaf in tree_leaves(model(example)) if isinstance(leaf, Tensor)]
-    return torch.cat([leaf.flatten().float() for leaf in leaves])
+    return torch.cat([leaf.flatten().cpu().double() for leaf in leaves])
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from filterlens.lenses.ranking.masking import hooks_asleep, is_depthwise, mixes
 class Bound:
     """What goes together with some channels: per layer, which channels.
 
-    ``producers`` write them, ``gates`` only multiply them (squeeze-and-excitation), ``consumers`` read them on these input
+    ``producers`` write them, ``gates`` do nothing but multiply them (squeeze-and-excitation), ``consumers`` read them on these input
     positions; ``leaves`` says whether they are among the network's outputs.
     """
 
@@ -78,9 +78,6 @@ class Wiring:
                 gate = node.module is not module and self._only_multiplies(node)
                 (found.gates if gate else found.producers)[name] = where
                 found.cuts.append((node, cut, where))
-        if layer in found.producers and (found.gates or len(found.producers) > 1) and self._only_multiplies(self.graph.module2node[module]):
-            found.producers |= found.gates
-            found.gates = {}
         return found
 
     def cut(self, cuts: Sequence[tuple[Any, Any, Sequence[int]]]) -> None:

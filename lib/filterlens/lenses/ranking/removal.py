@@ -87,7 +87,7 @@ def remove_filters(
         if (why := _refusal(name, result.get_submodule(name), where, bounds[-1], coupled)) is not None:
             raise ValueError(f"indices: {why}")
     producers, consumers = _together(bound.producers for bound in bounds), _together(bound.consumers for bound in bounds)
-    for name, where in producers.items():
+    for name, where in _together(part for bound in bounds for part in (bound.producers, bound.gates)).items():
         width = result.get_submodule(name).weight.shape[0]
         if len(where) >= width:
             raise ValueError(f"indices: all {width} filters of {name!r} would be removed, expected at least one to stay")
