@@ -28,9 +28,9 @@ function prewittPanels(data, { mix }) {
   const largest = [linear, after].map((values) => saidPercent(largestSize([values]), peak));
   const differing = { pixels: after.reduce((sum, value) => sum + (value !== 0), 0), n: after.length };
   return [
-    picturesPanel(said.filters, fillIn(said.filters_note, share), filters, null, 66),
-    picturesPanel(said.maps, said.maps_note, [seen, ...maps.map((values, i) => map(values, fillIn(said.map, { name: names[i] })))], null, 128),
-    picturesPanel(said.difference, said.difference_note, [map(linear, said.linear), map(after, said.relu)], null, 128),
+    filtersPanel(said.filters, fillIn(said.filters_note, share), filters, null, 66),
+    filtersPanel(said.maps, said.maps_note, [seen, ...maps.map((values, i) => map(values, fillIn(said.map, { name: names[i] })))], null, 128),
+    filtersPanel(said.difference, said.difference_note, [map(linear, said.linear), map(after, said.relu)], null, 128),
     {
       kind: "numbers", title: said.numbers, note: "",
       rows: [

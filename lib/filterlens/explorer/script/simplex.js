@@ -60,7 +60,7 @@ function onePanels(data, { filter }, layer, found) {
   const series = [{ name: said.code_series, values: shown.map((at) => (100 * own[at]) / WHOLE) }];
   const labels = shown.map((at) => fillIn(said.archetype, { j: String(rows[at]) }));
   return [
-    picturesPanel(fillIn(said.pictures, { i }), fillIn(said.pictures_note, { what }), pictures, pictures.length, 150),
+    filtersPanel(fillIn(said.pictures, { i }), fillIn(said.pictures_note, { what }), pictures, pictures.length, 150),
     { kind: "numbers", title: fillIn(said.numbers, { i }), note: "", rows: numbers },
     barsPanel(fillIn(said.code, { i }), fillIn(code, { shown: data.shown, l0: rows.length }), labels, series, {
       picks: shown.map((at) => ({ filter: mostOf(found, rows[at]) })),
@@ -84,7 +84,7 @@ function rankingPanels(data, { filter }, layer, found) {
   const peak = largestSize(ends.flatMap(([, some]) => some.map((i) => wholeFilter(layer, i))));
   const shown = ends.map(([name, some]) => {
     const picture = (i) => ({ ...filterPicture(data, layer, wholeFilter(layer, i), peak, fillIn(said.filter, { i: String(i) })), pick: { filter: i } });
-    return picturesPanel(said[name], said.ends_note, some.map(picture), null, 56);
+    return filtersPanel(said[name], said.ends_note, some.map(picture), null, 56);
   });
   const note = fillIn(others ? said.ranking_note : said.ranking_alone, numbers);
   const picks = before.map((place) => ({ filter: found.order[place] }));
@@ -130,7 +130,7 @@ function fabricationPanels(data, { layer: name, concentration }, layer, found) {
     return { ...filterPicture(data, layer, one, peak, fillIn(said.fabricated, { i: String(i + 1) })), label };
   });
   return [
-    picturesPanel(fillIn(said.fabrication, { layer: name }), note, pictures, originals.length, 72),
+    filtersPanel(fillIn(said.fabrication, { layer: name }), note, pictures, originals.length, 72),
     { kind: "numbers", title: said.variance, note: said.variance_note, rows },
   ];
 }
@@ -151,7 +151,7 @@ function filterPicture({ words: said }, layer, values, peak, label) {
   return { values: filterSteps(layer, values, peak), low, high: limit, alt, label, pick: null, frame: null };
 }
 
-function picturesPanel(title, note, pictures, columns, size) {
+function filtersPanel(title, note, pictures, columns, size) {
   return { kind: "pictures", title, note, pictures, columns, arrows: false, size };
 }
 
