@@ -160,7 +160,7 @@ def _trained(
     model: nn.Module, begun: nn.Module, train: Any, test: Any, epochs: int, seed: int, lr: float, n: int, options: dict
 ) -> Retrained:
     """Train ``begun``, which nobody else holds, and say what the network was worth before."""
-    begun = begun.requires_grad_().to(memory_format=torch.channels_last)  # a quarter faster on a processor
+    begun.requires_grad_()
     evaluated = {"normalization": options["normalization"]}
     before, start = (training.evaluate(each, test, **evaluated)[1] for each in (model, begun))
     parameters = tuple(sum(parameter.numel() for parameter in each.parameters()) for each in (model, begun))
