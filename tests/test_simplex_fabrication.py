@@ -10,10 +10,16 @@ import torch
 from torch import Tensor, nn
 from toy_networks import Custom, normal, stirred
 
-from filterlens.lenses.simplex.archetypes import archetypal_analysis
-from filterlens.lenses.simplex.codes import simplex_codes
-from filterlens.lenses.simplex.fabricated_networks import fabricate_network, reset_statistics
-from filterlens.lenses.simplex.fabrication import expected_variance_ratio, fabricate, fabrication_weights, variance_ratio
+from filterlens.lenses.simplex import (
+    archetypal_analysis,
+    expected_variance_ratio,
+    fabricate,
+    fabricate_network,
+    fabrication_weights,
+    reset_statistics,
+    simplex_codes,
+    variance_ratio,
+)
 
 LAWS = [1.0, 0.05, 7, "sparse", ("k-sparse", 3), ("k-sparse", 1), ("k-sparse", 11)]
 

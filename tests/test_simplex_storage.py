@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from filterlens.lenses.simplex.storage import storage
+from filterlens.lenses.simplex import storage
 
 
 @pytest.mark.parametrize(
