@@ -68,6 +68,8 @@ def test_masked_and_pruned_give_equal_logits(name):
     if wide > 1:
         chosen.pop("conv1")  # its 64 channels are a stream of their own, read by a convolution without groups
         chosen = {layer: where for layer, where in chosen.items() if every[layer].out_channels > 64}
+    if len(chosen) > 100:
+        chosen = {layer: chosen[layer] for layer in list(chosen)[::5]}  # each of them is read by all later ones of its block
     masked = remove_filters(model, chosen, example=images[:1])
     pruned = remove_filters(model, chosen, mode="prune", example=images[:1])
     with torch.no_grad():
