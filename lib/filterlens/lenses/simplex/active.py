@@ -42,37 +42,53 @@ def active_set(G: Tensor, c: Tensor, a: Tensor, *, tol: float, simplex: bool = T
 
 def _round(G: Tensor, c: Tensor, a: Tensor, rows: Tensor, tol: float, simplex: bool) -> Tensor:
     """One step of each of these rows, in place; returns the rows that are not done."""
-    here, support = a[rows], a[rows] > 0
+    here, tiny = a[rows], torch.finfo(a.dtype).tiny
+    support = here > 0
     size = int(support.sum(1).max())
-    target = torch.zeros_like(here)
+    moved, settled = here, torch.ones_like(support[:, 0])
     if size:
         order = support.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :size]
         valid = support.gather(1, order)
-        both = valid[:, :, None] & valid[:, None, :]
-        local = torch.where(both, G[order[:, :, None], order[:, None, :]], 0)
-        local.diagonal(dim1=1, dim2=2).add_((~valid).to(G.dtype))
-        right = torch.stack([torch.where(valid, c[rows].gather(1, order), 0), valid.to(G.dtype)], 2)
-        factor, failed = torch.linalg.cholesky_ex(local)
-        solved = torch.cholesky_solve(right, factor)
-        z, ones = solved[:, :, 0], solved[:, :, 1]
+        local = torch.where(valid[:, :, None] & valid[:, None, :], G[order[:, :, None], order[:, None, :]], 0)
+        linear = torch.where(valid, c[rows].gather(1, order), 0)
+        z = _on_support(local, linear, valid, simplex)
+        old = here.gather(1, order)
+        blocked = valid & (z <= 0)
+        ratio = torch.where(blocked, old / (old - z).clamp(min=tiny), torch.inf)
+        step = ratio.amin(1, keepdim=True).clamp(max=1)
+        walked = torch.where(blocked & (ratio <= step), 0, old + step * (z - old)).clamp_(min=0)
+        # Dropping all that is blocked at once saves rounds, where it is no worse than walking up to the first
+        clipped = z.clamp(min=0)
         if simplex:
-            z = z + ones * ((1 - z.sum(1, keepdim=True)) / ones.sum(1, keepdim=True))
-        z = torch.where(valid & (failed == 0)[:, None] & torch.isfinite(z), z, 0)
-        target.scatter_(1, order, z)
-    blocked = support & (target <= 0)
-    ratio = torch.where(blocked, here / (here - target).clamp(min=torch.finfo(a.dtype).tiny), torch.inf)
-    step = ratio.amin(1, keepdim=True).clamp(max=1)
-    moved = torch.where(blocked & (ratio <= step), 0, here + step * (target - here)).clamp_(min=0)
+            walked, clipped = (v / v.sum(1, keepdim=True).clamp(min=tiny) for v in (walked, clipped))
+        lower = _value(local, linear, clipped) <= _value(local, linear, walked)
+        if simplex:
+            lower &= clipped.sum(1) > 0.5
+        moved = torch.zeros_like(here).scatter_(1, order, torch.where(lower[:, None], clipped, walked))
+        a[rows] = moved
+        settled = ~blocked.any(1)
+        if not bool(settled.any()):
+            return rows
+    g = moved[settled] @ G - c[rows[settled]]
+    level = (g * moved[settled]).sum(1) if simplex else torch.zeros_like(g[:, 0])
+    low, entry = torch.where(moved[settled] > 0, torch.inf, g).min(1)
+    admit = low < level - tol
+    entering = rows[settled][admit]
+    a[entering, entry[admit]] = tiny  # the smallest number, not zero: the support is where a > 0
+    return torch.cat([rows[~settled], entering])
+
+
+def _on_support(local: Tensor, linear: Tensor, valid: Tensor, simplex: bool) -> Tensor:
+    """Minimisers (n, s) over the affine hull (or the span) of each row's support; 0 in places that are not valid."""
+    diagonal = torch.diag_embed((~valid).to(local.dtype))
+    factor, failed = torch.linalg.cholesky_ex(local + diagonal)
+    solved = torch.cholesky_solve(torch.stack([linear, valid.to(local.dtype)], 2), factor)
+    z, ones = solved[:, :, 0], solved[:, :, 1]
     if simplex:
-        moved /= moved.sum(1, keepdim=True).clamp(min=torch.finfo(a.dtype).tiny)
-    a[rows] = moved
-    settled = ~blocked.any(1)
-    if not bool(settled.any()):
-        return rows
-    g = moved @ G - c[rows]
-    level = (g * moved).sum(1) if simplex else torch.zeros_like(g[:, 0])
-    low, entry = torch.where(moved > 0, torch.inf, g).min(1)
-    admit = settled & (low < level - tol)
-    # Entered with the smallest number, not zero: the support is where a > 0
-    a[rows[admit], entry[admit]] = torch.finfo(a.dtype).tiny
-    return rows[~settled | admit]
+        z = z + ones * ((1 - z.sum(1, keepdim=True)) / ones.sum(1, keepdim=True))
+    return torch.where(valid & (failed == 0)[:, None] & torch.isfinite(z), z, 0)
+
+
+def _value(local: Tensor, linear: Tensor, z: Tensor) -> Tensor:
+    """1/2 z^T G z - c^T z of each row."""
+    return ((local @ z[:, :, None])[:, :, 0] * z / 2 - linear * z).sum(1)

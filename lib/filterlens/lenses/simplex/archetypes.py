@@ -98,11 +98,15 @@ def _analyse(
     if d == n:
         eye = torch.eye(n, dtype=X.dtype, device=X.device)
         return _finish(X, eye, [0.0], True, 0, torch.arange(n), tol, A=eye, **common)
+    scatter, whole = float(centered.double().square().sum()), float(X.double().square().sum())
+    if scatter <= (4 * torch.finfo(X.dtype).eps) ** 2 * whole:  # equal columns: any of them is every archetype
+        start = choose("uniform", None, n, d, seed) if fixed is None else fixed
+        b = torch.eye(n, dtype=X.dtype, device=X.device)[start.to(X.device)]
+        return _finish(X, b, [math.sqrt(scatter / whole) if whole else 0.0], True, 0, start, tol, **common)
     if d == 1:
         b = torch.full((1, n), 1 / n, dtype=X.dtype, device=X.device)
         start = choose("uniform", None, n, 1, seed) if fixed is None else fixed
-        size, total = float(X.double().square().sum()), float(centered.double().square().sum())
-        return _finish(X, b, [math.sqrt(total / size) if size else 0.0], True, 0, start, tol, **common)
+        return _finish(X, b, [math.sqrt(scatter / whole)], True, 0, start, tol, **common)
     part, weights = (None, None) if m is None else draw(X, m, seed)
     sample = centered if part is None else centered[:, part]
     if d > sample.shape[1]:
@@ -123,7 +127,7 @@ def _analyse(
     if part is not None:
         b = torch.zeros(d, n, dtype=X.dtype, device=X.device).index_copy_(1, part, b)
         start = part.cpu()[start]
-    size = float(X.double().square().sum())
+    size = whole
     history = [math.sqrt(value / size) if size else 0.0 for value in found.rss]
     warm = found.a if m is None else None
     return _finish(X, b, history, found.converged, found.iterations, start, tol, warm=warm, **common)

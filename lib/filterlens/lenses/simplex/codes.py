@@ -14,7 +14,7 @@ from torch import Tensor
 from ... import checks
 from .active import active_set, gaps
 from .basic import basic_codes
-from .projection import DTYPES, project_rows
+from .projection import DTYPES, project_near
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +97,12 @@ def accelerate_codes(G: Tensor, c: Tensor, a: Tensor, bound: Tensor | float, max
     """FISTA with restart per row on 1/2 a G a - c a over the simplex, until every row's gap is within its bound."""
     step = 1 / top_eigenvalue(G)
     ahead, momentum = a, torch.ones_like(a[:, :1])
+    tau = torch.full_like(momentum, -1.0)
     done = 0
     while done < max_iter:
         if done % every == 0 and bool((gaps(G, c, a) <= bound).all()):
             break
-        new = project_rows(ahead - step * (ahead @ G - c))
+        new, tau = project_near(torch.addmm(ahead, ahead, G, alpha=-step).add_(c, alpha=step), tau)
         move = new - a
         turned = ((ahead - new) * move).sum(1, keepdim=True) > 0  # the momentum points uphill: forget it (O'Donoghue & Candes 2015)
         momentum = torch.where(turned, 1, momentum)

@@ -18,7 +18,8 @@ from .codes import accelerate_codes, nearest, top_eigenvalue
 from .projection import project_near
 
 LONG = 1.5  # steps beyond 1 / L: curvature along the way is lower than the bound, and a rise is rejected anyway
-EXACT = 1e-3  # of the total: below it the cloud may be exactly a mixture of some of its points
+EXACT = 1e-2  # of the total: below it the cloud may be exactly a mixture of some of its points
+NEIGHBOURS = 3  # archetypes that a badly fitted point tries to replace
 SCREEN = 60  # turns of every start before the worse ones are given up
 WINDOW = 10  # progress is judged over this many turns
 
@@ -54,6 +55,23 @@ class Solution:
     iterations: int
 
 
+class Top:
+    """The largest eigenvalue of a matrix that changes little from turn to turn: one power step each, or exactly if asked."""
+
+    def __init__(self) -> None:
+        self.vector: Tensor | None = None
+
+    def __call__(self, M: Tensor, exactly: bool) -> float:
+        least = torch.finfo(M.dtype).tiny * 1e8
+        if self.vector is None:
+            self.vector = torch.full_like(M[0], len(M) ** -0.5)
+            exactly = True
+        image = M @ self.vector
+        size = float(image.norm())
+        self.vector = image / max(size, least)
+        return top_eigenvalue(M) if exactly else max(1.05 * size, least)
+
+
 class Descent:
     """A run of the solver: where it stands (a, b, q = b K, G = b K b^T, rss) and its momentum. ``turn`` takes one turn."""
 
@@ -65,7 +83,7 @@ class Descent:
         self.a = accelerate_codes(self.G, self.q.T, nearest(self.G, self.q.T), 0.0, 5)[0]
         self.rss = [self._rss(self.a, self.q, self.G, self._weighted(self.a).T @ self.a)]
         self.tau = torch.full_like(self.a[:, :1], -1.0), torch.full_like(b[:, :1], -1.0)
-        self.vector = torch.full_like(self.G[0], 1.0)
+        self.tops = Top(), Top()
         self.forget()
 
     def forget(self) -> None:
@@ -83,7 +101,7 @@ class Descent:
         """One step on the codes, one on the weights; False if the turn was rejected."""
         a, b, q, G = self.a, self.b, self.q, self.G
         over = 1.0 if self.careful else LONG
-        step = over / (top_eigenvalue(G) if self.careful else self._top(G))
+        step = over / self.tops[0](G, self.careful)
         ya, yb, yq = (a, b, q) if self.ahead is None else self.ahead
         tau_a, tau_b = self.tau
         new_a, tau_a = project_near(torch.addmm(ya, ya, G, alpha=-step).add_(q.T, alpha=step), tau_a)
@@ -91,8 +109,8 @@ class Descent:
         S = aw.T @ new_a
         # An archetype that no point uses has no gradient and any step will do
         scale = S.diagonal().clamp(min=torch.finfo(S.dtype).eps * float(S.diagonal().max()))
-        root = scale.rsqrt()
-        size = scale[:, None] * (top_eigenvalue(root[:, None] * S * root) * self.points.top)
+        root = scale.rsqrt()[:, None]
+        size = scale[:, None] * (self.tops[1](root * S * root.T, self.careful) * self.points.top)
         gradient = torch.addmm(self.points.times(aw.T), S, yq, beta=-1)
         new_b, tau_b = project_near(yb - gradient.mul_(over / size), tau_b)
         new_q = self.points.times(new_b)
@@ -109,13 +127,6 @@ class Descent:
         self.momentum, self.careful = after, False
         self.rss.append(rss)
         return True
-
-    def _top(self, G: Tensor) -> float:
-        """G's largest eigenvalue from one power step a turn: G changes little."""
-        image = G @ self.vector
-        size = float(image.norm())
-        self.vector = image / max(size, torch.finfo(G.dtype).tiny)
-        return max(1.05 * size, torch.finfo(G.dtype).tiny * 1e8)
 
     def errors(self) -> Tensor:
         """||x_i - D a_i||^2 for every point."""
@@ -134,17 +145,34 @@ class Descent:
         self.G = self.q @ self.b.T
         self.forget()
 
-    def snap(self) -> None:
-        """Archetypes that are nearly one of the points become it, if that lowers the residual: ends the long tail of exact clouds."""
-        most, place = self.b.max(1)
-        b = torch.where((most > 0.5)[:, None], torch.zeros_like(self.b).scatter_(1, place[:, None], 1), self.b)
+    def _jump(self, b: Tensor) -> bool:
+        """Go to other archetypes b with exact codes, if the residual is lower there."""
         other = Descent(self.points, b, None if self.w is None else self.w[:, 0])
         a = active_set(other.G, other.q.T, other.a, tol=torch.finfo(b.dtype).eps * float(other.G.diagonal().max()))
         rss = self._rss(a, other.q, other.G, self._weighted(a).T @ a)
-        if rss < self.rss[-1]:
-            self.a, self.b, self.q, self.G = a, b, other.q, other.G
-            self.rss[-1] = rss
-            self.forget()
+        if rss >= self.rss[-1]:
+            return False
+        self.a, self.b, self.q, self.G = a, b, other.q, other.G
+        self.rss[-1] = rss
+        self.forget()
+        return True
+
+    def snap(self) -> None:
+        """Archetypes that are nearly one of the points become it, if that helps: ends the long tail of exact clouds."""
+        most, place = self.b.max(1)
+        self._jump(torch.where((most > 0.5)[:, None], torch.zeros_like(self.b).scatter_(1, place[:, None], 1), self.b))
+
+    def swap(self) -> bool:
+        """The worst-fitted point takes the place of one of the archetypes nearest to it, if that helps: a way out of valleys."""
+        worst = int(self.errors().argmax())
+        distance = self.G.diagonal() - 2 * self.q[:, worst]
+        for j in distance.argsort(stable=True)[:NEIGHBOURS]:
+            b = self.b.clone()
+            b[j] = 0
+            b[j, worst] = 1
+            if self._jump(b):
+                return True
+        return False
 
     def run(self, tol: float, max_iter: int) -> bool:
         """Turns until WINDOW of them lower the residual by no more than tol of the total; whether that came before max_iter."""
@@ -155,8 +183,10 @@ class Descent:
                 self.revive()
                 if self.rss[-1] <= EXACT * self.total:
                     self.snap()
+                    self.swap()
                 progress = self.rss[max(0, len(self.rss) - 1 - WINDOW)] - self.rss[-1]
-                if len(self.rss) > 2 * WINDOW and progress <= tol * self.total or self.rss[-1] <= nothing:
+                slow = len(self.rss) > 2 * WINDOW and progress <= tol * self.total
+                if self.rss[-1] <= nothing or slow and not self.swap():
                     return True
         return False
 

@@ -42,15 +42,17 @@ def project_rows(v: Tensor) -> Tensor:
     """Project every row of v (m, n) onto the simplex; v is not changed."""
     v = v - v.amax(1, keepdim=True)  # invariant, and keeps large common offsets from eating digits; the maximum is now 0
     tau = ((v.sum(1, keepdim=True) - 1) / v.shape[1]).clamp_(min=-1)  # never beyond the root
-    before = None
     for _ in range(v.shape[1] + 1):
-        over = v > tau
-        count = over.sum(1, keepdim=True)
-        if before is not None and torch.equal(count, before):
-            break  # the support stands, so tau solves its equation
-        before = count
-        tau = (torch.where(over, v, 0).sum(1, keepdim=True) - 1) / count
-    return (v - tau).clamp_(min=0)
+        over = (v - tau).relu_()
+        surplus = over.sum(1, keepdim=True).sub_(1)
+        step = surplus.div_(over.sign_().sum(1, keepdim=True))
+        if not bool((step > 4 * torch.finfo(v.dtype).eps).any()):
+            break  # Newton's steps only rise until they solve the equation of their support
+        tau = tau + step.clamp_(min=0)
+    over = (v - tau).relu_()
+    support = over.sign()
+    # Once more with the support known, so that the sum is one to the last digit
+    return (over - support * ((over.sum(1, keepdim=True) - 1) / support.sum(1, keepdim=True))).relu_()
 
 
 def project_near(v: Tensor, tau: Tensor, steps: int = 3) -> tuple[Tensor, Tensor]:
