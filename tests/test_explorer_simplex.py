@@ -25,8 +25,8 @@ from filterlens.explorer.simplex_numbers import WHOLE, Plane, WholeFilters, half
 from filterlens.explorer.simplex_panels import SimplexPanels
 from filterlens.explorer.simplex_removal import Curves
 from filterlens.explorer.simplex_words import COLOURS, SETS
+from filterlens.lenses.simplex import positional_relevance
 from filterlens.lenses.simplex.prewitt import prewitt_response
-from filterlens.lenses.simplex.relevance import positional_relevance
 
 FRACTIONS = [0.25, 0.6]
 

@@ -20,8 +20,7 @@ from filterlens import checks
 from filterlens.explorer.images import encode
 from filterlens.explorer.simplex_numbers import Plane, Shares, WholeFilters, hull_of, shares_of
 from filterlens.explorer.simplex_words import SPARSE
-from filterlens.lenses.simplex.fabrication import expected_variance_ratio, fabrication_weights, variance_ratio
-from filterlens.lenses.simplex.relevance import positional_relevance
+from filterlens.lenses.simplex import expected_variance_ratio, fabrication_weights, positional_relevance, variance_ratio
 
 PARTS = 10_000  # shares, errors and the like are told in these
 CONCENTRATIONS = (SPARSE, 0.05, 0.2, 1.0, 5.0)

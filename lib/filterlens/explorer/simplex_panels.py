@@ -20,7 +20,7 @@ from filterlens.explorer.simplex_removal import Curves
 from filterlens.explorer.simplex_words import COLOURS, WORDS
 
 SHOWN = 16  # archetypes of a code
-LARGE = 150  # pixels of a picture on the screen
+LARGE = 104  # pixels of a picture on the screen
 ENDS = 5  # filters at either end of the ranking
 
 
@@ -63,7 +63,9 @@ class SimplexPanels:
         kind = _kind(at.shape)
         c, h, w = at.shape
         note = fill(WORDS["pictures_note"], what=fill(WORDS[f"pictures_{kind}"], c=c, h=h, w=w))
-        shown = [_picture(at, values, peak, text) for values, text in zip((itself, rebuilt, nearest), said, strict=True)]
+        labels = [said[0], WORDS["mixture"], fill(WORDS["archetype"], j=str(j))]
+        three = zip((itself, rebuilt, nearest), said, labels, strict=True)
+        shown = [_picture(at, values, peak, text, label=label) for values, text, label in three]
         rows, parts = found.codes.column(filter)
         top = int(parts.argmax())
         numbers = [

@@ -41,7 +41,8 @@ function onePanels(data, { filter }, layer, found) {
   const names = [fillIn(said.itself, { i }), said.rebuilt, fillIn(said.nearest, { j: String(nearest) })];
   const peak = largestSize(three);
   const what = fillIn(said[`pictures_${kindOfFilter(layer)}`], { c, h, w });
-  const pictures = three.map((values, at) => filterPicture(data, layer, values, peak, names[at]));
+  const short = [names[0], said.mixture, fillIn(said.archetype, { j: String(nearest) })];
+  const pictures = three.map((values, at) => ({ ...filterPicture(data, layer, values, peak, names[at]), label: short[at] }));
   const [rows, own] = shareColumn(found.codes, filter);
   const order = [...own].map((_, at) => at).sort((a, b) => own[b] - own[a]);
   const top = order[0];
@@ -60,7 +61,7 @@ function onePanels(data, { filter }, layer, found) {
   const series = [{ name: said.code_series, values: shown.map((at) => (100 * own[at]) / WHOLE) }];
   const labels = shown.map((at) => fillIn(said.archetype, { j: String(rows[at]) }));
   return [
-    filtersPanel(fillIn(said.pictures, { i }), fillIn(said.pictures_note, { what }), pictures, pictures.length, 150),
+    filtersPanel(fillIn(said.pictures, { i }), fillIn(said.pictures_note, { what }), pictures, pictures.length, 104),
     { kind: "numbers", title: fillIn(said.numbers, { i }), note: "", rows: numbers },
     barsPanel(fillIn(said.code, { i }), fillIn(code, { shown: data.shown, l0: rows.length }), labels, series, {
       picks: shown.map((at) => ({ filter: mostOf(found, rows[at]) })),
