@@ -28,8 +28,8 @@ def active_set(G: Tensor, c: Tensor, a: Tensor, *, tol: float, simplex: bool = T
     (3 d + 10 by default) are returned as they are: feasible, and no worse than their start.
     """
     a, d = a.clone(), G.shape[0]
-    scale = G.diagonal().max().clamp(min=torch.finfo(G.dtype).tiny)
-    G = G + RIDGE * scale * torch.eye(d, dtype=G.dtype, device=G.device)
+    ridge = (RIDGE * G.diagonal().max()).clamp(min=1e16 * torch.finfo(G.dtype).tiny)
+    G = G + ridge * torch.eye(d, dtype=G.dtype, device=G.device)
     left = torch.arange(len(a), device=a.device)
     for _ in range(max_rounds or 3 * d + 10):
         if not len(left):

@@ -114,4 +114,4 @@ def accelerate_codes(G: Tensor, c: Tensor, a: Tensor, bound: Tensor | float, max
 
 def top_eigenvalue(G: Tensor) -> float:
     """The largest eigenvalue of a symmetric matrix; tiny instead of zero."""
-    return max(float(torch.linalg.eigvalsh(G)[-1]), torch.finfo(G.dtype).tiny * 1e8)
+    return max(float(torch.linalg.eigvalsh(G)[-1]), torch.finfo(G.dtype).tiny * 1e16)

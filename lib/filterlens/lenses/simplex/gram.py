@@ -62,7 +62,7 @@ class Top:
         self.vector: Tensor | None = None
 
     def __call__(self, M: Tensor, exactly: bool) -> float:
-        least = torch.finfo(M.dtype).tiny * 1e8
+        least = torch.finfo(M.dtype).tiny * 1e16
         if self.vector is None:
             self.vector = torch.full_like(M[0], len(M) ** -0.5)
             exactly = True
