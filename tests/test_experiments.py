@@ -23,8 +23,9 @@ torch.set_num_threads(1)
 REAL, FOLDER = dict(experiments.EXPERIMENTS), experiments.folder()
 TINY = {
     "removal-lenet": {"sets": ("random", "l1"), "rates": (0.0, 0.2), "seeds": (0, 1)},
-    "removal-resnet20": {"sets": ("random", "l1"), "rates": (0.0, 0.2), "seeds": (0,), "pretrained": True},
-    "removal-resnet56": {"sets": ("random", "median_gm"), "rates": (0.0, 0.1), "seeds": (0,), "n": 3, "network": "resnet20", "pretrained": True},
+    "removal-resnet20": {"sets": ("random", "l1"), "rates": (0.0, 0.2), "seeds": (0,), "n": None},
+    "removal-resnet20-public": {"sets": ("l2",), "rates": (0.0,), "seeds": (0,), "pretrained": True},
+    "removal-resnet56-public": {"sets": ("random", "median_gm"), "rates": (0.0, 0.1), "seeds": (0,), "n": 3, "network": "resnet20", "pretrained": True},
     "retraining-lenet": {"methods": ("l1", "random"), "rates": (0.5,), "seeds": (0, 1), "epochs": 2, "longer": (("random", 0.5, 1, 3),)},
     "starts-lenet": {"starts": (("random", "random", 1.0), ("trained", "trained", 1.0)), "seeds": (0,), "epochs": 1},
 }  # fmt: skip
@@ -66,13 +67,13 @@ def test_rows_of_removal_are_those_of_the_lens(images: dict[str, str], tmp_path:
     assert not (tmp_path / "cache" / "experiments" / "removal-lenet").exists(), "the finished rows stand elsewhere"
 
 
-@pytest.mark.parametrize("name", ["removal-resnet20", "removal-resnet56"])
+@pytest.mark.parametrize("name", ["removal-resnet20", "removal-resnet56-public"])
 def test_residual_networks_lose_the_inner_filters_of_their_blocks(name: str) -> None:
     made = experiments.make(name, out=None)
     rate = float(made.rows["rate"].max())
     widths = {0.2: 3 * (3 + 6 + 13), 0.1: 3 * (2 + 3 + 6)}
     assert set(made.rows["n_removed"]) == {0, widths[rate]} and made.path is None
-    assert set(made.rows["n_images"]) == {3 if name == "removal-resnet56" else 23}
+    assert set(made.rows["n_images"]) == {3 if name == "removal-resnet56-public" else 23}
     assert len(made.rows) == 4
 
 
@@ -116,8 +117,9 @@ def test_the_story_says_how_the_rows_were_made(tmp_path: Path) -> None:
 def test_real_settings_are_the_issues() -> None:
     assert {name: (one.network, one.pretrained, one.data, one.n) for name, one in REAL.items()} == {
         "removal-lenet": ("lenet", True, "mnist", None),
-        "removal-resnet20": ("resnet20", "public", "cifar10", None),
-        "removal-resnet56": ("resnet56", "public", "cifar10", 2000),
+        "removal-resnet20": ("resnet20", True, "cifar10", 2000),
+        "removal-resnet20-public": ("resnet20", "public", "cifar10", 2000),
+        "removal-resnet56-public": ("resnet56", "public", "cifar10", 1000),
         "retraining-lenet": ("lenet", True, "mnist", None),
         "starts-lenet": ("lenet", True, "mnist", None),
     }
@@ -178,7 +180,7 @@ def test_what_ships_loads() -> None:
 def test_the_command_says_where_the_rows_are(tmp_path: Path) -> None:
     done = CliRunner().invoke(__main__.app, ["experiment", "starts-lenet", "--out", str(tmp_path / "mine.csv")])
     assert done.exit_code == 0, done.output
-    assert done.output.strip().splitlines()[-1].startswith(f"{tmp_path / 'mine.csv'}: 4 rows, ")
+    assert done.stdout.strip().splitlines()[-1].startswith(f"{tmp_path / 'mine.csv'}: 4 rows, ")
     assert not list((tmp_path / "cache" / "experiments").iterdir())
 
 

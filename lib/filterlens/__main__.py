@@ -112,7 +112,7 @@ def features(
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="removal-lenet, removal-resnet20, removal-resnet56, retraining-lenet or starts-lenet.")],
+    name: Annotated[str, typer.Argument(help="removal-lenet, removal-resnet20, retraining-lenet or starts-lenet, say.")],
     out: Annotated[str | None, typer.Option(help="Path of the .csv (default NAME in data/experiments).")] = None,
 ) -> None:
     """Run a long experiment and keep its rows. An interrupted one is taken up again."""

@@ -132,7 +132,7 @@ class Starts:
         ("fabricated-sparse", "fabricated", "sparse"),
     )
     seeds: tuple[int, ...] = THREE
-    epochs: int = 5
+    epochs: int = 3
     n: int | None = None  # training images, class-balanced; None: all
     trains = True
 
@@ -146,8 +146,9 @@ class Starts:
 _PAPER = "Thakur, Abrol & Sharma, PMLR 197:111-121"
 EXPERIMENTS: dict[str, Removal | Retraining | Starts] = {
     "removal-lenet": Removal(f"Table 1 of {_PAPER}", "lenet", True, "mnist"),
-    "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", "public", "cifar10"),
-    "removal-resnet56": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet56", "public", "cifar10", n=2000),
+    "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", True, "cifar10", n=2000),
+    "removal-resnet20-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", "public", "cifar10", n=2000),
+    "removal-resnet56-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet56", "public", "cifar10", n=1000),
     "retraining-lenet": Retraining(f"Table 3 of {_PAPER}, on a network and data that it has not", "lenet", True, "mnist"),
     "starts-lenet": Starts(f"Table 2 of {_PAPER}, on a network that it has not; source and target are the same", "lenet", True, "mnist"),
 }
