@@ -153,10 +153,12 @@ def test_one_archetype_is_the_mean_filter_and_leaves_the_scatter(method):
 @pytest.mark.parametrize("stretched", [False, True])
 @pytest.mark.parametrize("block", range(5))
 def test_planted_simplices_are_recovered(block, stretched):
-    """Generators in the cloud, float64, up to ten restarts: 2 x 5 x 10 clouds, every vertex to 1e-6, and what their codes must be."""
+    """Generators in the cloud, float64, up to ten restarts (four drawn, six spread): 2 x 5 x 10 clouds, every vertex to 1e-6, and what their codes must be."""
     for seed in range(10 * block, 10 * block + 10):
         X, d = planted(seed, stretched=stretched)
-        found = simplex.archetypal_analysis(X, d, restarts=10, tol=1e-10)
+        found = simplex.archetypal_analysis(X, d, init="uniform", restarts=4, tol=1e-10)
+        if found.residual > 1e-6:
+            found = simplex.archetypal_analysis(X, d, init="furthest_first", restarts=6, tol=1e-10)
         distance = torch.cdist(X[:, :d].T, found.D.T, compute_mode="donot_use_mm_for_euclid_dist")
         assert float(distance.min(1).values.max()) <= 1e-6, (seed, stretched)
         assert sorted(distance.argmin(1).tolist()) == list(range(d)) and found.residual <= 1e-6

@@ -166,7 +166,7 @@ def _finish(
     allowed = tol * float(centered.double().square().sum()) / X.shape[1] / 2
     gap, exact = 0.0, True
     if A is None:
-        codes = solve_codes(X, D, tol=0, max_iter=100, basic=degenerate, allowed=allowed * 1e-2, start=None if warm is None else warm.T)
+        codes = solve_codes(X, D, tol=0, max_iter=100, basic=degenerate, allowed=allowed, start=None if warm is None else warm.T)
         A, gap = codes.A, float(codes.gap.double().sum())
         scatter = float(centered.double().square().sum())
         exact = gap <= (tol + 64 * torch.finfo(X.dtype).eps) * scatter

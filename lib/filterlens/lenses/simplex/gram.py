@@ -21,6 +21,7 @@ LONG = 1.5  # steps beyond 1 / L: curvature along the way is lower than the boun
 EXACT = 1e-2  # of the total: below it the cloud may be exactly a mixture of some of its points
 NEIGHBOURS = 3  # archetypes that a badly fitted point tries to replace
 SCREEN = 60  # turns of every start before the worse ones are given up
+EARLY, REFRESH = 20, 5  # turns that estimate eigenvalues anew: all of the first ones, then every so many
 WINDOW = 10  # progress is judged over this many turns
 
 
@@ -56,20 +57,23 @@ class Solution:
 
 
 class Top:
-    """The largest eigenvalue of a matrix that changes little from turn to turn: one power step each, or exactly if asked."""
+    """The largest eigenvalue of a matrix that changes little from turn to turn: a power step now and then, or exactly if asked."""
 
     def __init__(self) -> None:
         self.vector: Tensor | None = None
+        self.value, self.calls = 0.0, 0
 
     def __call__(self, M: Tensor, exactly: bool) -> float:
+        self.calls += 1
         least = torch.finfo(M.dtype).tiny * 1e16
-        if self.vector is None:
-            self.vector = torch.full_like(M[0], len(M) ** -0.5)
-            exactly = True
-        image = M @ self.vector
-        size = float(image.norm())
-        self.vector = image / max(size, least)
-        return top_eigenvalue(M) if exactly else max(1.05 * size, least)
+        if self.vector is None or exactly:
+            values, vectors = torch.linalg.eigh(M)
+            self.vector, self.value = vectors[:, -1], max(float(values[-1]), least)
+        elif self.calls < EARLY or self.calls % REFRESH == 0:
+            image = M @ self.vector
+            size = max(float(image @ image) ** 0.5, least)
+            self.vector, self.value = image / size, 1.05 * size
+        return self.value
 
 
 class Descent:
@@ -88,7 +92,7 @@ class Descent:
 
     def forget(self) -> None:
         """No momentum, and safe steps for the next turn."""
-        self.momentum, self.careful = 1.0, True
+        self.momentum, self.careful, self.exactly = 1.0, True, False
         self.ahead = None
 
     def _weighted(self, a: Tensor) -> Tensor:
@@ -100,31 +104,33 @@ class Descent:
     def turn(self) -> bool:
         """One step on the codes, one on the weights; False if the turn was rejected."""
         a, b, q, G = self.a, self.b, self.q, self.G
-        over = 1.0 if self.careful else LONG
-        step = over / self.tops[0](G, self.careful)
+        over, newton = (1.0, 8) if self.careful else (LONG, 3)
+        step = over / self.tops[0](G, self.exactly)
         ya, yb, yq = (a, b, q) if self.ahead is None else self.ahead
         tau_a, tau_b = self.tau
-        new_a, tau_a = project_near(torch.addmm(ya, ya, G, alpha=-step).add_(q.T, alpha=step), tau_a)
+        new_a, tau_a = project_near(torch.addmm(ya, ya, G, alpha=-step).add_(q.T, alpha=step), tau_a, newton)
         aw = self._weighted(new_a)
         S = aw.T @ new_a
         # An archetype that no point uses has no gradient and any step will do
         scale = S.diagonal().clamp(min=torch.finfo(S.dtype).eps * float(S.diagonal().max()))
         root = scale.rsqrt()[:, None]
-        size = scale[:, None] * (self.tops[1](root * S * root.T, self.careful) * self.points.top)
+        size = scale[:, None] * (self.tops[1](root * S * root.T, self.exactly) * self.points.top)
         gradient = torch.addmm(self.points.times(aw.T), S, yq, beta=-1)
-        new_b, tau_b = project_near(yb - gradient.mul_(over / size), tau_b)
+        new_b, tau_b = project_near(yb - gradient.mul_(over / size), tau_b, newton)
         new_q = self.points.times(new_b)
         new_G = new_q @ new_b.T
         rss = self._rss(new_a, new_q, new_G, S)
         if rss > self.rss[-1]:
             self.rss.append(self.rss[-1])
+            again = self.careful  # and not only for its long steps or its momentum
             self.forget()
+            self.exactly = again
             return False
         after = (1 + (1 + 4 * self.momentum**2) ** 0.5) / 2
         beta = (self.momentum - 1) / after
         self.ahead = tuple(new + beta * (new - old) for new, old in ((new_a, a), (new_b, b), (new_q, q)))
         self.a, self.b, self.q, self.G, self.tau = new_a, new_b, new_q, new_G, (tau_a, tau_b)
-        self.momentum, self.careful = after, False
+        self.momentum, self.careful, self.exactly = after, False, False
         self.rss.append(rss)
         return True
 
