@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -126,13 +127,15 @@ def start_and_train(
     checks.choice("start", start, STARTS)
     share("fraction", fraction)
     logits = logits_layer(model)
+    if logits is None:
+        raise ValueError(f"model: got {type(model).__name__}, expected a network with a convolution or linear layer that gives the logits")
     if start == "fabricated":
         begun = fabricate_network(model, fraction=fraction, concentration=concentration, seed=seed).model
     else:
         begun = copy.deepcopy(model)
         if start == "random":
             _reset(begun, seed)
-    _reset(begun.get_submodule(logits), seed)
+    _reset(begun.get_submodule(logits), seed, 1)  # a stream of its own: else it would repeat the first layer's draws of "random"
     if start == "fabricated":
         begun = reset_statistics(begun, train.batches(batch_size), normalization=normalization)
     options = {"normalization": normalization, "batch_size": batch_size, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
@@ -144,11 +147,11 @@ def _settings(epochs: Any, seed: Any, lr: Any, batch_size: Any) -> None:
     checks.real("lr", lr, 0), checks.integer("batch_size", batch_size, 1)
 
 
-def _reset(model: nn.Module, seed: int) -> None:
+def _reset(model: nn.Module, *seed: int) -> None:
     """Every layer's own ``reset_parameters``, which draws on the CPU as on any other device after the same seed."""
     place = arguments.device(model)
     with training.loop.randomness_kept(torch.device("cpu")):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         model.cpu()
         for module in model.modules():
             if callable(getattr(module, "reset_parameters", None)):
