@@ -24,7 +24,9 @@ from filterlens.explorer.simplex_layers import CONCENTRATIONS, Layer
 from filterlens.explorer.simplex_numbers import WHOLE, Plane, WholeFilters, half_up, hull_of, mosaic, shares_of, steps_of
 from filterlens.explorer.simplex_panels import SimplexPanels
 from filterlens.explorer.simplex_removal import Curves
-from filterlens.explorer.simplex_words import COLOURS, SETS
+from filterlens.explorer.simplex_words import COLOURS
+from filterlens.lenses.redundancy import SETS as CHOSEN
+from filterlens.lenses.redundancy.wording import SAID
 from filterlens.lenses.simplex import positional_relevance
 from filterlens.lenses.simplex.prewitt import prewitt_response
 
@@ -41,7 +43,7 @@ def layers() -> dict[str, Tensor]:
     return {"grey": grey, "colour": torch.randn(6, 3, 5, 2, generator=draw), "deep": deep}
 
 
-def rows(rates: tuple[float, ...] = (0.0, 0.05, 0.2), sets: tuple[str, ...] = tuple(SETS)) -> pd.DataFrame:
+def rows(rates: tuple[float, ...] = (0.0, 0.05, 0.2), sets: tuple[str, ...] = tuple(SAID)) -> pd.DataFrame:
     found = [
         {"which": which, "rate": rate, "seed": seed, "accuracy": 0.99 - rate * (i + 1) / 10 - (0.01 * seed if rate else 0), "n_images": 500}
         for i, which in enumerate(sets)
@@ -81,6 +83,8 @@ def test_shares_sum_to_the_whole_and_keep_every_entry() -> None:
         assert parts.sum() == WHOLE and parts.min() >= 1
         assert np.abs(parts / WHOLE - columns[kept, j]).max() < 2 / WHOLE + 1e-3
     assert shares_of(np.array([[0.0], [0.3]]), 0.1).column(0)[1].tolist() == [WHOLE]
+    many = shares_of(np.array([[0.24, 0.5], [0.28, 0.1], [0.26, 0.4], [0.22, 0.0]]), 0.3)  # a column without an entry above keeps its largest
+    assert [many.column(j)[0].tolist() for j in (0, 1)] == [[1], [0, 2]] and many.column(0)[1].tolist() == [WHOLE]
 
 
 def test_rounding_is_half_up() -> None:
@@ -104,8 +108,27 @@ def test_the_plane_holds_the_principal_components() -> None:
     places = plane.places(points)
     np.testing.assert_allclose(places.var(axis=0), variances[:2], rtol=1e-5)
     np.testing.assert_allclose(plane.shares, variances[:2] / variances.sum(), rtol=1e-6)
-    assert (places[np.abs(places).argmax(axis=0), [0, 1]] > 0).all()
+    assert (plane.axes[[0, 1], np.abs(plane.axes).argmax(axis=1)] > 0).all()
     assert (Plane(np.ones((4, 1))).shares == 0).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_cloud_lies_as_in_the_figure() -> None:
+    from matplotlib.figure import Figure
+
+    from filterlens.figures.simplex import cloud
+
+    for name, weight in layers().items():
+        ax = Figure().subplots()
+        cloud(positional_relevance(weight, fraction=0.25), ax, weight=weight, colourbar=False)
+        np.testing.assert_allclose(ax.collections[0].get_offsets(), shown().layers[name].points, atol=1e-5)
+
+
+def test_sets_have_the_names_of_the_figures() -> None:
+    from filterlens.figures.redundancy import SETS as DRAWN
+
+    assert {which: said for which, (said, *_) in DRAWN.items()} == SAID and set(SAID) == set(CHOSEN)
+    assert shown().curves.tested["one"]["sets"] == list(SAID.values())
 
 
 def test_the_outline_goes_round_all_places() -> None:
@@ -162,8 +185,29 @@ def test_panels_say_what_was_picked() -> None:
     bars, first, last = shown().ranking("grey", 0.25, 7)
     assert sum(bars.series["filters"]) == 11 and bars.labels[bars.highlight] == str(found.l0[7])
     assert [image.pick["filter"] for image in first.pictures] == found.order[:5].tolist()
-    assert last.pictures[0].pick == {"filter": int(found.order[-1])}
+    assert "needed" in last.title and "backwards" in last.note
     assert {label: text for label, text, _ in shown().one("grey", 0.25, 8)[1].rows}["relative error"] == "–"  # a filter of zeros
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_most_needed_are_those_that_the_removal_calls_near_archetypes() -> None:
+    reversed_too = []
+    for (name, weight), fraction in product(layers().items(), FRACTIONS):
+        ranking, last = positional_relevance(weight, fraction=fraction), shown().ranking(name, fraction, 0)[2]
+        found = [image.pick["filter"] for image in last.pictures]
+        assert found == ranking.needed(5).tolist()
+        reversed_too.append(found == ranking.order.flip(0)[:5].tolist())
+    assert not all(reversed_too)  # or it could not be told from the ranking read backwards
+
+
+def test_a_layer_of_few_filters_has_as_many_fabricated_ones() -> None:
+    weight = torch.randn(4, 2, 3, 2, generator=torch.Generator().manual_seed(2))
+    small = SimplexPanels({"small": Layer(weight, [0.5], 0)}, [0.5], "", Curves(None))
+    pictures = small.fabrication("small", 0.5, 1.0)[0]
+    labels = [image.label for image in pictures.pictures]
+    assert labels == [*(f"filter {i}" for i in range(4)), *(f"new {i}" for i in range(1, 5))] and pictures.columns == 4
+    assert "4 of 4 filters; below, 4 fabricated" in pictures.note
+    assert len(small.ranking("small", 0.5, 0)[1].pictures) == len(small.ranking("small", 0.5, 0)[2].pictures) == 4
 
 
 def test_fabricated_filters_lie_within_the_archetypes() -> None:
@@ -183,10 +227,10 @@ def test_fabricated_filters_lie_within_the_archetypes() -> None:
 
 def test_curves_are_means_over_seeds() -> None:
     curve, bars = shown().removal("one", 20)
-    assert curve.x == [0, 5, 20] and curve.highlight == 2 and list(curve.series) == list(SETS.values())
+    assert curve.x == [0, 5, 20] and curve.highlight == 2 and list(curve.series) == list(SAID.values())
     assert curve.series["near archetypes"] == pytest.approx([99.0, 98.5, 97.0])
     assert curve.series["random"] == pytest.approx([99.0, 99 - 0.05 * 60 - 1, 99 - 0.2 * 60 - 1], abs=0.01)
-    assert bars.labels == list(SETS.values()) and bars.series["accuracy"][0] == pytest.approx(97.0)
+    assert bars.labels == list(SAID.values()) and bars.series["accuracy"][0] == pytest.approx(97.0)
     assert "Intact: 99.00 %" in bars.note and "Best: near archetypes, 97.00 %" in bars.note and "500 test images" in curve.note
     assert shown().removal("other", 12.5)[0].x == [0, 12.5]
     assert list(shown().removal("other", 0)[0].series) == ["near archetypes", "random"]
@@ -335,6 +379,35 @@ def test_wrong_arguments_are_named(argument: str, given: Any, error: type[Except
     arguments = {"layers": {"a": layers()["grey"]}, **given}
     with pytest.raises(error, match=f"^{argument}:"):
         simplex_explorer(arguments.pop("layers"), **arguments)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(("argument", "given", "error"), [
+    ("title", {"title": 3}, TypeError), ("name", {"name": "A B"}, ValueError), ("bake", {"bake": 3}, TypeError), ("bake", {"bake": {"colour": ["x"]}}, ValueError),
+    ("seed", {"seed": -1}, ValueError), ("seed", {"seed": 0.5}, TypeError), (r"layers\['half'\]", {"half": torch.rand(4, 2, 3, 3).half()}, TypeError),
+])  # fmt: skip
+def test_nothing_is_analysed_before_all_is_checked(monkeypatch: pytest.MonkeyPatch, argument: str, given: Any, error: type[Exception]) -> None:
+    analysed = []
+    monkeypatch.setattr("filterlens.explorer.simplex_layers.positional_relevance", lambda *_, **__: analysed.append(1) or 1 / 0)
+    more = {"half": given.pop("half")} if "half" in given else {}
+    with pytest.raises(error, match=f"^{argument}"):
+        simplex_explorer({"grey": layers()["grey"], **more}, **given)
+    assert not analysed
+
+
+def test_a_layer_is_analysed_when_it_is_shown_with_the_weights_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    from filterlens.explorer import simplex_layers
+
+    analysed = []
+    monkeypatch.setattr(simplex_layers, "positional_relevance", lambda weight, **options: analysed.append(len(weight)) or positional_relevance(weight, **options))
+    given = layers()
+    explorer = simplex_explorer(given, fractions=[0.25])
+    assert analysed == [11]
+    given["colour"].zero_()
+    explorer.layer = "colour"
+    assert analysed == [11, 6] and np.frombuffer(explorer._answer_1["panels"][0]["pictures"][0]["values"]["data"], np.uint8).std() > 10
+    explorer.layer = "grey"
+    assert analysed == [11, 6]
 
 
 @pytest.mark.bad_input

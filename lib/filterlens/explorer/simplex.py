@@ -13,7 +13,7 @@ from torch import Tensor
 from filterlens import checks
 from filterlens.explorer.axes import Axis, Option
 from filterlens.explorer.explorer import Explorer
-from filterlens.explorer.simplex_layers import CONCENTRATIONS, Layer, checked_layers
+from filterlens.explorer.simplex_layers import CONCENTRATIONS, Layers, checked_layers
 from filterlens.explorer.simplex_panels import SimplexPanels
 from filterlens.explorer.simplex_removal import Curves
 from filterlens.explorer.simplex_words import COLOURS, SPARSE
@@ -31,7 +31,8 @@ def simplex_explorer(
     layers: spoken name -> weight (k, c, kh, kw), k at least 2, of ungrouped convolutions; all together at most 2,000,000 numbers.
     curves: name -> table of ``filterlens.experiments.load("removal-...").rows`` (which, rate, seed, accuracy); without it nothing
     is said of removal. fractions: archetypes as shares of a layer's filters. network: what is said of the weights' origin.
-    Each layer is analysed here with each fraction (``positional_relevance``, seed ``seed``): seconds for 500 filters.
+    A layer is analysed with each fraction (``positional_relevance``, seed ``seed``) when it is first shown: seconds for 500 filters.
+    Weights are copied, later changes of theirs are not seen.
 
     Axes: ``layer``, ``fraction``, ``colour`` (of the cloud: l0, entropy, norm), ``filter``, ``concentration`` (of fabricated filters),
     and with curves ``tested`` (a name of theirs) and ``rate`` (percent removed). It starts with a quarter, if that is among them.
@@ -47,8 +48,8 @@ def simplex_explorer(
         raise ValueError(f"fractions: got {list(fractions)}, expected different numbers above 0, up to 1")
     if not isinstance(network, str):
         raise TypeError(f"network: got {checks.describe(network)}, expected text")
-    removal = Curves(curves)
-    made = SimplexPanels({spoken: Layer(weight, shares, seed) for spoken, weight in weights.items()}, shares, network, removal)
+    seed, removal = checks.integer("seed", seed, 0), Curves(curves)
+    made = SimplexPanels(Layers(weights, shares, seed), shares, network, removal)
     axes = {
         "layer": Axis(list(weights)),
         "fraction": Axis(shares, label="archetypes", labels={share: f"{100 * share:g} % of the filters" for share in shares}),

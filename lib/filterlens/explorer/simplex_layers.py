@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,13 +24,14 @@ from filterlens.lenses.simplex import expected_variance_ratio, fabrication_weigh
 
 PARTS = 10_000  # shares, errors and the like are told in these
 CONCENTRATIONS = (SPARSE, 0.05, 0.2, 1.0, 5.0)
-FABRICATED = 6  # fabricated filters with a picture
+ENDS = 5  # filters shown at either end of the ranking
+FABRICATED = 6  # fabricated filters with a picture, or as many as the layer has
 DRAWN = 1_000  # fabricated filters whose variance is measured
 
 
 @dataclass(frozen=True, eq=False)
 class Fabrications:
-    """Shares (d, FABRICATED) of the fabricated filters that are shown; alpha, and the two ratios of variances, in words."""
+    """Shares (d, at most FABRICATED) of the fabricated filters that are shown; alpha, and the two ratios of variances, in words."""
 
     shares: Shares
     alpha: str
@@ -54,6 +55,7 @@ class Found:
     nearest: np.ndarray
     far: np.ndarray
     order: np.ndarray
+    needed: np.ndarray  # the first ENDS
     fabrications: list[Fabrications]
     whole: np.ndarray  # archetypes (d, l) in the filters' whole numbers
     places: np.ndarray  # (d, 2) in the plane
@@ -97,7 +99,8 @@ class Layer:
             made=made, codes=shares_of(codes.astype(np.float64), ranking.tau), l0=ranking.l0.cpu().numpy().astype(np.int64),
             entropy=_parts(ranking.entropy.cpu().double().numpy()), error=np.where(error < 0, -1, _parts(error)),
             nearest=distance.argmin(axis=1), far=_parts(distance.min(axis=1) / self.mean_norm),
-            order=ranking.order.cpu().numpy().astype(np.int64), fabrications=[_fabricated(D, one, seed) for one in CONCENTRATIONS],
+            order=_indices(ranking.order), needed=_indices(ranking.needed(min(ENDS, self.n))),
+            fabrications=[_fabricated(D, one, seed, len(self.originals)) for one in CONCENTRATIONS],
             whole=made.mixed(self.filters.whole), places=places, hull=hull_of(places),
         )  # fmt: skip
 
@@ -116,7 +119,7 @@ class Layer:
                 {
                     "d": one.d, "degenerate": one.degenerate, "tau": f"{one.tau:g}", "most": f"{math.log(one.d):.4f}",
                     "residual": one.residual, "made": _shared(one.made), "codes": _shared(one.codes), "hull": one.hull,
-                    **{name: encode(_small(getattr(one, name))) for name in ("l0", "entropy", "error", "nearest", "far", "order")},
+                    **{name: encode(_small(getattr(one, name))) for name in ("l0", "entropy", "error", "nearest", "far", "order", "needed")},
                     "places": encode(one.places),
                     "fabrications": [
                         {"shares": _shared(made.shares), "alpha": made.alpha, "measured": made.measured, "expected": made.expected}
@@ -128,8 +131,27 @@ class Layer:
         }  # fmt: skip
 
 
+class Layers(Mapping[str, Layer]):
+    """Layers by name, each analysed when it is first asked for."""
+
+    def __init__(self, weights: Mapping[str, Tensor], fractions: Sequence[float], seed: int) -> None:
+        self._weights, self._fractions, self._seed = weights, fractions, seed
+        self._made: dict[str, Layer] = {}
+
+    def __getitem__(self, name: str) -> Layer:
+        if name not in self._made:
+            self._made[name] = Layer(self._weights[name], self._fractions, self._seed)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+
 def checked_layers(layers: object, largest: int) -> dict[str, Tensor]:
-    """Weights by name, or TypeError or ValueError; ``largest``: numbers of all of them that a page holds."""
+    """Copies of weights by name, or TypeError or ValueError; ``largest``: numbers of all of them that a page holds."""
     if not isinstance(layers, Mapping):
         raise TypeError(f"layers: got {checks.describe(layers)}, expected a dict from names to weights (k, c, kh, kw)")
     if not layers:
@@ -138,20 +160,26 @@ def checked_layers(layers: object, largest: int) -> dict[str, Tensor]:
         if not isinstance(name, str):
             raise TypeError(f"layers: got the name {checks.describe(name)}, expected text")
         checks.tensor(f"layers[{name!r}]", weight, "k c kh kw")
+        if weight.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"layers[{name!r}]: got {checks.describe(weight)}, expected float32 or float64")
         if len(weight) < 2:
             raise ValueError(f"layers[{name!r}]: got {checks.describe(weight)}, expected at least two filters")
     if (size := sum(weight.numel() for weight in layers.values())) > largest:
         raise ValueError(f"layers: got {size:,} weights in all, expected at most {largest:,}: they lie beside the page")
-    return dict(layers)
+    return {name: weight.detach().clone() for name, weight in layers.items()}
 
 
-def _fabricated(D: Tensor, concentration: float | str, seed: int) -> Fabrications:
+def _fabricated(D: Tensor, concentration: float | str, seed: int, shown: int) -> Fabrications:
     d = D.shape[1]
     weights = fabrication_weights(d, DRAWN, concentration=concentration, seed=seed).double()
     alpha = 1 / d if concentration == SPARSE else float(concentration)
     measured = variance_ratio(D, D @ weights.T) if d > 1 else math.nan
     said = [f"{value:.3g}" if math.isfinite(value) else "–" for value in (alpha, measured, expected_variance_ratio(d, alpha))]
-    return Fabrications(shares_of(weights[:FABRICATED].T.numpy(), 0.0), *said)
+    return Fabrications(shares_of(weights[:shown].T.numpy(), 0.0), *said)
+
+
+def _indices(found: Tensor) -> np.ndarray:
+    return found.cpu().numpy().astype(np.int64)
 
 
 def _parts(values: Any) -> np.ndarray:

@@ -11,7 +11,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
+
+from filterlens.lenses.simplex.plane import principal_components
 
 STEPS = 127  # of a filter's largest weight
 UNITS = 2**15  # the largest filter's unit
@@ -54,10 +57,10 @@ class Shares:
 
 
 def shares_of(columns: np.ndarray, least: float) -> Shares:
-    """The entries above ``least`` of every column (rows, n), at least one, scaled to WHOLE in all by largest remainders."""
+    """The entries above ``least`` of every column (rows, n), or its largest if none is, scaled to WHOLE in all by largest remainders."""
     starts, rows, parts = [0], [], []
     for column in columns.T:
-        kept = np.flatnonzero(column > least)
+        kept = np.flatnonzero(column > min(least, np.nextafter(column.max(), -1)))
         wanted = column[kept] / column[kept].sum() * WHOLE
         counted = np.floor(wanted).astype(np.int64)
         for i in np.argsort(counted - wanted, kind="stable")[: WHOLE - int(counted.sum())]:
@@ -93,20 +96,13 @@ def mosaic(values: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 class Plane:
-    """The first two principal components of points (n, l), each pointing to where the point furthest along it lies.
-
-    ``shares`` (2,): of the points' variance.
-    """
+    """The first two principal components of points (n, l), as the figures turn them; ``shares`` (2,): of the points' variance."""
 
     def __init__(self, points: np.ndarray) -> None:
-        self.centre = points.mean(axis=0)
-        _, sizes, axes = np.linalg.svd(points - self.centre, full_matrices=False)
-        self.axes = np.concatenate([axes, np.zeros((2, axes.shape[1]))])[:2]
-        places = self.places(points)
-        far = places[np.abs(places).argmax(axis=0), [0, 1]]
-        self.axes *= np.where(far < 0, -1.0, 1.0)[:, None]
-        variance = np.concatenate([sizes**2, [0.0, 0.0]])
-        self.shares = variance[:2] / max(float(variance.sum()), np.finfo(np.float64).tiny)
+        found = principal_components(torch.from_numpy(points))
+        self.centre = found.centre.numpy()
+        self.axes = np.concatenate([found.axes.numpy(), np.zeros((2, points.shape[1]))])[:2]
+        self.shares = np.concatenate([found.shares.numpy(), [0.0, 0.0]])[:2]
 
     def places(self, points: np.ndarray) -> np.ndarray:
         """Where points (n, l) lie in the plane (n, 2), in the single precision that a page is given."""

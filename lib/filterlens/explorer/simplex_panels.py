@@ -14,21 +14,20 @@ import numpy as np
 from filterlens.explorer import panels
 from filterlens.explorer.influence_numbers import fill, said_percent, said_ratio
 from filterlens.explorer.scatter import Scatter
-from filterlens.explorer.simplex_layers import CONCENTRATIONS, DRAWN, PARTS, Found, Layer
+from filterlens.explorer.simplex_layers import CONCENTRATIONS, DRAWN, ENDS, PARTS, Found, Layer
 from filterlens.explorer.simplex_numbers import STEPS, WHOLE, mosaic, steps_of
 from filterlens.explorer.simplex_removal import Curves
 from filterlens.explorer.simplex_words import COLOURS, WORDS
 
 SHOWN = 16  # archetypes of a code
 LARGE = 104  # pixels of a picture on the screen
-ENDS = 5  # filters at either end of the ranking
 
 
 class SimplexPanels:
     """Panels for analysed layers; see ``simplex_explorer``. ``shipped``: what the page needs for the same."""
 
     def __init__(self, layers: Mapping[str, Layer], fractions: Sequence[float], network: str, curves: Curves) -> None:
-        self.layers, self.fractions, self.network, self.curves = dict(layers), list(fractions), network, curves
+        self.layers, self.fractions, self.network, self.curves = layers, list(fractions), network, curves
 
     def _at(self, layer: str, fraction: float) -> tuple[Layer, Found]:
         return self.layers[layer], self.layers[layer].found[self.fractions.index(fraction)]
@@ -104,11 +103,11 @@ class SimplexPanels:
         )  # fmt: skip
         picks = [{"filter": int(found.order[i])} for i in before[:-1]]
         series = {WORDS["ranking_series"]: counts.tolist()}
-        ends = {"redundant": found.order[:ENDS], "needed": found.order[::-1][:ENDS]}
+        ends = {"redundant": found.order[:ENDS], "needed": found.needed}
         peak = int(np.abs(at.filters.whole[np.concatenate(list(ends.values()))]).max())
         shown = [
             panels.Pictures(
-                title=WORDS[name], note=WORDS["ends_note"], size=56,
+                title=WORDS[name], note=WORDS[f"{name}_note"], size=56,
                 pictures=[_picture(at, at.filters.whole[i], peak, fill(WORDS["filter"], i=str(i)), {"filter": int(i)}) for i in some],
             )
             for name, some in ends.items()

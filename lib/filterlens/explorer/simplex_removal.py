@@ -8,7 +8,8 @@ from typing import Any
 from filterlens import checks
 from filterlens.explorer import panels
 from filterlens.explorer.influence_numbers import fill, said_percent
-from filterlens.explorer.simplex_words import SETS, WORDS
+from filterlens.explorer.simplex_words import WORDS
+from filterlens.lenses.redundancy.wording import SAID
 
 COLUMNS = ("which", "rate", "seed", "accuracy", "n_images")
 PARTS = 10_000
@@ -64,10 +65,10 @@ def _tested(name: str, rows: Any) -> dict[str, Any]:
     means = means.drop(index=[which for which in means.index if means.loc[which].drop(0.0).isna().all()])
     if means.isna().any().any() or not len(means):
         raise ValueError(f"{name}: got sets that were not measured at some rates, expected every set at every rate")
-    order = [which for which in SETS if which in means.index] + [which for which in means.index if which not in SETS]
+    order = [which for which in SAID if which in means.index] + [which for which in means.index if which not in SAID]
     percents = [round(100 * float(rate), 2) for rate in means.columns]
     accuracy = [[round(PARTS * float(value)) for value in means.loc[which]] for which in order]
     return {
-        "rates": [int(rate) if rate == int(rate) else rate for rate in percents], "sets": [SETS.get(which, str(which)) for which in order],
+        "rates": [int(rate) if rate == int(rate) else rate for rate in percents], "sets": [SAID.get(which, str(which)) for which in order],
         "accuracy": accuracy, "seeds": int(rows["seed"].nunique()), "images": int(rows["n_images"].max()), "baseline": round(PARTS * baseline),
     }  # fmt: skip

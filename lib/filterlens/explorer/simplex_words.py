@@ -10,17 +10,6 @@ COLOURS: dict[str, dict[str, str]] = {
     "norm": {"label": "norm", "value": "norm, in mean norms"},
 }
 
-SETS: dict[str, str] = {
-    "archetypes": "near archetypes",
-    "median_l0": "near the median, by l0",
-    "median_gm": "near the median, by distance",
-    "matched_archetypes": "random, norms as near archetypes",
-    "matched_median": "random, norms as near the median",
-    "random": "random",
-    "l1": "smallest l1 norm",
-    "l2": "smallest l2 norm",
-}
-
 WORDS: dict[str, str] = {
     "cloud": "The {n} filters of {layer}, and {d} archetypes",
     "cloud_note": "{network}. A plane holds {shown} of the filters' variance (components 1 and 2: {first}, {second}). In all {l} dimensions "
@@ -74,8 +63,9 @@ WORDS: dict[str, str] = {
     "ranking_alone": "{groups} groups for {n} filters. Filter {i} alone has l0 = {l0}: place {first}. A click goes to the first of a group.",
     "ranking_series": "filters",
     "redundant": "Goes first: the most redundant",
-    "needed": "Goes last: the most needed",
-    "ends_note": "In order. Click one to pick it.",
+    "redundant_note": "In the order of the ranking. Click one to pick it.",
+    "needed": "Nearest archetypes: the most needed",
+    "needed_note": "Fewest archetypes first, then the largest share; the ranking read backwards breaks ties otherwise. Click one to pick it.",
     "removal": "Accuracy of {tested} after filters are removed, in percent",
     "removal_note": "From every layer that allows it, without retraining; {images} test images, means of {seeds} seeds where chance enters.",
     "removal_x": "filters removed, %",

@@ -11,19 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from .. import checks
+from ..lenses.redundancy.wording import SAID
 from .classifiers import MARKERS
 
-# name, colour, marker, line of each way to choose filters; dashed: the controls of equal norm
-SETS = {
-    "archetypes": ("near archetypes", "#d55e00", "^", "-"),
-    "matched_archetypes": ("norm-matched to near archetypes", "#d55e00", "v", "--"),
-    "median_gm": ("near the median (distances)", "#0072b2", "s", "-"),
-    "median_l0": ("near the median (ℓ₀)", "#56b4e9", "D", "-"),
-    "matched_median": ("norm-matched to near the median", "#0072b2", "P", "--"),
-    "random": ("random", "0.45", "o", ":"),
-    "l1": ("smallest ℓ₁ norm", "#009e73", "X", "-"),
-    "l2": ("smallest ℓ₂ norm", "#cc79a7", "*", "-"),
+# colour, marker, line of each way to choose filters; dashed: the controls of equal norm
+LOOKS = {
+    "archetypes": ("#d55e00", "^", "-"),
+    "matched_archetypes": ("#d55e00", "v", "--"),
+    "median_gm": ("#0072b2", "s", "-"),
+    "median_l0": ("#56b4e9", "D", "-"),
+    "matched_median": ("#0072b2", "P", "--"),
+    "random": ("0.45", "o", ":"),
+    "l1": ("#009e73", "X", "-"),
+    "l2": ("#cc79a7", "*", "-"),
 }
+SETS = {which: (SAID[which], *look) for which, look in LOOKS.items()}
 PAIRS = ("#0072b2", "#56b4e9", "#d55e00", "0.45", "#cc79a7")
 METHODS = {
     "positional": ("positional", "#d55e00", "^"),

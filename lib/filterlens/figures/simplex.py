@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
 from .. import checks
+from ..lenses.simplex.plane import principal_components
 from .classifiers import MARKERS
 from .fabrication import fabricated_grid, fabricated_maps, variance_collapse
 from .pictures import photograph, signed
@@ -95,12 +96,8 @@ def cloud(
     if len(shown) != 2:
         raise ValueError(f"components: got {shown}, expected two")
     values = X.norm(dim=1) if colour == "norm" else _scores(ranking, colour, len(X))
-    centre = X.mean(0)
-    _, sizes, directions = torch.linalg.svd(X - centre, full_matrices=False)
-    share = sizes.square() / sizes.square().sum().clamp(min=torch.finfo(torch.float64).tiny)
-    plane = directions[shown].T
-    plane = plane * plane.gather(0, plane.abs().argmax(0, keepdim=True)).sign()  # SVD leaves the sign open; the largest entry is positive
-    points, corners = ((Y - centre) @ plane for Y in (X, D))
+    principal = principal_components(X)
+    points, corners = (principal.places(Y)[:, shown] for Y in (X, D))
     dots = ax.scatter(*points.numpy().T, c=values.double().cpu().numpy(), cmap="viridis", s=16, linewidths=0, zorder=2, label="filters")
     around = corners.numpy()[_outline(corners.numpy(), closed=True)]
     ax.plot(*around.T, color=ARCHETYPE, linewidth=1, zorder=1, label="their outline")
@@ -108,7 +105,7 @@ def cloud(
     if colourbar:
         whole = MaxNLocator(integer=True) if colour == "l0" else None
         ax.figure.colorbar(dots, ax=ax, label=COLOURS[colour], ticks=whole)
-    a, b = (100 * float(share[at]) for at in shown)
+    a, b = (100 * float(principal.shares[at]) for at in shown)
     ax.set(xlabel=f"component {shown[0] + 1} ({a:.1f} %)", ylabel=f"component {shown[1] + 1} ({b:.1f} %)")
     ax.set_title(f"{len(X)} filters, {len(D)} archetypes; {a + b:.1f} % of the variance", fontsize=9)
     ax.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, columnspacing=1, handletextpad=0.4)
@@ -147,7 +144,13 @@ def scores(ranking: Any, ax: Axes) -> Axes:
 
 
 def tau_sensitivity(taus: Sequence[float], l0: Tensor, ax: Axes, *, tau: float | None = None) -> Axes:
-    """How the scores of a layer move with the threshold that counts as zero: taus (T,), l0 (T, k); median, quartiles, range, and ``tau``."""
+    """How the scores of a layer move with the threshold that counts as zero: taus (T,), l0 (T, k); median, quartiles, range, and ``tau``.
+
+    Thresholds are above 0, for the logarithmic axis. Raises TypeError or ValueError naming taus, l0 or tau.
+    """
+    for name, value in [*(("taus", one) for one in taus), *([] if tau is None else [("tau", tau)])]:
+        if checks.real(name, float(value) if isinstance(value, Tensor) else value, 0) == 0:
+            raise ValueError(f"{name}: got 0, which a logarithmic axis does not show, expected thresholds above 0")
     l0 = checks.tensor("l0", l0, "T k", sizes={"T": len(taus)}, floating=False).double().cpu().numpy()
     low, first, middle, third, high = np.quantile(l0, [0, 0.25, 0.5, 0.75, 1], axis=1)
     ax.fill_between(taus, low, high, color=POINT, alpha=0.15, linewidth=0, label="all filters")

@@ -80,12 +80,12 @@ function rankingPanels(data, { filter }, layer, found) {
   const series = [{ name: said.ranking_series, values: counts }];
   const ends = [
     ["redundant", [...found.order.subarray(0, data.ends)]],
-    ["needed", [...found.order].reverse().slice(0, data.ends)],
+    ["needed", [...found.needed]],
   ];
   const peak = largestSize(ends.flatMap(([, some]) => some.map((i) => wholeFilter(layer, i))));
   const shown = ends.map(([name, some]) => {
     const picture = (i) => ({ ...filterPicture(data, layer, wholeFilter(layer, i), peak, fillIn(said.filter, { i: String(i) })), pick: { filter: i } });
-    return filtersPanel(said[name], said.ends_note, some.map(picture), null, 56);
+    return filtersPanel(said[name], said[`${name}_note`], some.map(picture), null, 56);
   });
   const note = fillIn(others ? said.ranking_note : said.ranking_alone, numbers);
   const picks = before.map((place) => ({ filter: found.order[place] }));

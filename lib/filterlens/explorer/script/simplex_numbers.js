@@ -12,7 +12,7 @@ function simplexLayer(data, pick) {
     const [c, h, w] = shipped.shape;
     const [n, l] = shipped.filters.shape;
     const found = shipped.found.map((one) => {
-      const arrays = ["l0", "entropy", "error", "nearest", "far", "order", "places"].map((name) => [name, numbersOf(one[name])]);
+      const arrays = ["l0", "entropy", "error", "nearest", "far", "order", "needed", "places"].map((name) => [name, numbersOf(one[name])]);
       const position = new Uint16Array(n);
       const typed = { ...one, ...Object.fromEntries(arrays), made: sharesOf(one.made), codes: sharesOf(one.codes), position, whole: new Map() };
       typed.order.forEach((filter, place) => (position[filter] = place));
