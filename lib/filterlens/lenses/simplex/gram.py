@@ -19,6 +19,7 @@ from .projection import project_near
 
 LONG = 1.5  # steps beyond 1 / L: curvature along the way is lower than the bound, and a rise is rejected anyway
 EXACT = 1e-2  # of the total: below it the cloud may be exactly a mixture of some of its points
+SMALL = 2**9  # entries of the codes: below it snaps and swaps cost little and are always tried
 NEIGHBOURS = 3  # archetypes that a badly fitted point tries to replace
 SCREEN = 60  # turns of every start before the worse ones are given up
 EARLY, REFRESH = 20, 5  # turns that estimate eigenvalues anew: all of the first ones, then every so many
@@ -163,10 +164,10 @@ class Descent:
         self.forget()
         return True
 
-    def snap(self) -> None:
+    def snap(self) -> bool:
         """Archetypes that are nearly one of the points become it, if that helps: ends the long tail of exact clouds."""
         most, place = self.b.max(1)
-        self._jump(torch.where((most > 0.5)[:, None], torch.zeros_like(self.b).scatter_(1, place[:, None], 1), self.b))
+        return self._jump(torch.where((most > 0.5)[:, None], torch.zeros_like(self.b).scatter_(1, place[:, None], 1), self.b))
 
     def swap(self) -> bool:
         """The worst-fitted point takes the place of one of the archetypes nearest to it, if that helps: a way out of valleys."""
@@ -187,12 +188,12 @@ class Descent:
             self.turn()
             if len(self.rss) % WINDOW == 0:
                 self.revive()
-                if self.rss[-1] <= EXACT * self.total:
+                if self.a.numel() <= SMALL or self.rss[-1] <= EXACT * self.total:
                     self.snap()
                     self.swap()
                 progress = self.rss[max(0, len(self.rss) - 1 - WINDOW)] - self.rss[-1]
                 slow = len(self.rss) > 2 * WINDOW and progress <= tol * self.total
-                if self.rss[-1] <= nothing or slow and not self.swap():
+                if self.rss[-1] <= nothing or slow and not (self.snap() or self.swap()):
                     return True
         return False
 
