@@ -176,8 +176,25 @@ def test_named_layers_alone_lose_filters(toy) -> None:
     assert row.accuracy == literal(model, images, labels, {"3": redundancy.chosen(model[3].weight, "l1", 5).tolist()})
 
 
+def grouped() -> tuple[nn.Module, tuple[Tensor, Tensor]]:
+    """A convolution with two groups between two without."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        model = nn.Sequential(
+            nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Conv2d(8, 10, 3, groups=2), nn.ReLU(), nn.Conv2d(10, 7, 2), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, 4),
+        )  # fmt: skip
+    return model.eval(), four_classes()
+
+
+def test_layers_with_groups_are_left_out() -> None:
+    model, images = grouped()
+    curve = redundancy.removal_curve(model, images, sets=["l1"], rates=[0.5], seeds=[0], mode="mask")
+    assert ranking.removable(model, example=images[0][:1]) == ["0", "2", "4"] and [row.n_removed for row in curve.rows] == [4 + 4]
+
+
 def made_up() -> RemovalCurve:
-    rows = [RemovalRow("archetypes", 0.0, 0, 0.9, 0), RemovalRow("median_gm", 0.0, 0, 0.9, 0)]
+    rows = [RemovalRow("archetypes", 0.0, seed, 0.9, 0) for seed in range(3)] + [RemovalRow("median_gm", 0.0, 0, 0.9, 0)]
     rows += [RemovalRow("archetypes", 0.1, seed, accuracy, 3) for seed, accuracy in enumerate((0.5, 0.6, 0.8))]
     rows += [RemovalRow("median_gm", 0.1, 0, 0.7, 3)]
     rows += [RemovalRow("matched_archetypes", rate, seed, 0.6, 3) for rate in (0.0, 0.1) for seed in range(3)]
@@ -202,6 +219,14 @@ def test_the_verdict_is_the_difference_seed_by_seed() -> None:
     assert first["difference"] == pytest.approx(0.2 / 3) and first["std"] == pytest.approx(0.15275252)
     assert first["share"] == pytest.approx(2 / 3) and first["holds"]
     assert (second["more"], second["less"]) == ("matched_archetypes", "archetypes") and not second["holds"]
+
+
+def test_where_nothing_was_removed_nothing_is_said() -> None:
+    rows = [RemovalRow(*row[:4], 0 if row.rate == 0.1 else row.n_removed) for row in made_up().rows]
+    rows += [RemovalRow(which, 0.5, 0, 0.5, 6) for which in ("archetypes", "median_gm", "matched_archetypes")]
+    told = redundancy.verdict(RemovalCurve(tuple(rows), 0.9, 50))
+    assert list(told["n_removed"]) == [0, 0, 6, 6]
+    assert list(told["holds"].isna()) == [True, True, False, False] and told["holds"][2:].all()
 
 
 def test_a_table_of_rows_is_read_as_the_same_curve() -> None:
@@ -277,6 +302,8 @@ def test_chosen_refuses(arguments, options, error, said) -> None:
         ({"on_row": "print"}, TypeError, "on_row"),
         ({"done": 3}, TypeError, "done"),
         ({"done": [("l1", 0.1)]}, TypeError, "done"),
+        ({"model": grouped()[0], "layers": ["4", "2"], "mode": "mask"}, ValueError, "layers: '2' has 2 groups"),
+        ({"model": grouped()[0], "rates": (0.0, 0.2, 0.4)}, ValueError, "mode: 'prune' does not take.*expected other layers or 'mask'"),
     ],
 )
 def test_removal_curve_refuses_before_any_pass(toy, monkeypatch, options, error, said) -> None:
@@ -297,7 +324,9 @@ def test_results_refuse_what_was_not_measured() -> None:
         (lambda: redundancy.verdict(RemovalCurve(curve.rows[:1], 0.9, 50)), ValueError, "curve"),
         (lambda: RemovalCurve.of(curve.rows), TypeError, "rows"),
         (lambda: RemovalCurve.of(pd.DataFrame(curve.rows)), ValueError, r"rows: got a table without \['n_images'\]"),
-        (lambda: RemovalCurve.of(pd.DataFrame(curve.rows[2:6]).assign(n_images=5)), ValueError, "rows: got none in which nothing"),
+        (lambda: RemovalCurve.of(pd.DataFrame(curve.rows[4:8]).assign(n_images=5)), ValueError, "rows: got none in which nothing"),
+        (lambda: RemovalCurve.of(pd.DataFrame(curve.rows[:7]).assign(n_images=5)), ValueError, "'median_gm' at the rate 0.1 with"),
+        (lambda: RemovalCurve.of(pd.DataFrame(curve.rows[:-1]).assign(n_images=5)), ValueError, r"seeds \[0, 1\], expected \[0, 1, 2\]"),
     ):
         with pytest.raises(error, match=said):
             call()

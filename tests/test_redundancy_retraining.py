@@ -95,9 +95,9 @@ def test_an_interrupted_retraining_goes_on(toy, tmp_path: Path, monkeypatch: pyt
 
 
 def starting(toy, **options) -> redundancy.Retrained:
-    """At a learning rate of zero the network stays what training began with."""
+    """At a learning rate that single precision takes for zero the network stays what training began with."""
     model, train, test = toy
-    return redundancy.start_and_train(model, train, test, **{"epochs": 1, "lr": 0.0, "seed": 5, "normalization": HALF, **options})
+    return redundancy.start_and_train(model, train, test, **{"epochs": 1, "lr": 1e-300, "seed": 5, "normalization": HALF, **options})
 
 
 def test_all_starts_have_the_same_fresh_logits_for_a_seed(toy) -> None:
@@ -115,6 +115,16 @@ def test_all_starts_have_the_same_fresh_logits_for_a_seed(toy) -> None:
         kinds = [found[start].model[at].weight for start in redundancy.STARTS]
         assert not any(torch.equal(a, b) for a, b in zip(kinds, kinds[1:] + kinds[:1], strict=True))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_logits_draws_are_not_the_first_layers(toy, seed: int) -> None:
+    """Both layers draw uniformly within 1 / sqrt(fan in); from one stream the logits would be the first filters, scaled."""
+    model = starting(toy, start="random", seed=seed).model
+    first, logits = (model[at].weight.flatten() * model[at].weight[0].numel() ** 0.5 for at in (0, 7))
+    n = min(len(first), len(logits))
+    assert float(torch.corrcoef(torch.stack([first[:n], logits[:n]]))[0, 1].abs()) < 0.5
+    assert float((first[:n] - logits[:n]).abs().mean()) > 0.2
 
 
 def test_fabricated_filters_are_mixtures_of_the_archetypes(toy) -> None:
@@ -161,6 +171,7 @@ def test_training_starts_where_it_is_said_to(toy) -> None:
         ({"epochs": 1.5}, TypeError, "epochs"),
         ({"seed": -1}, ValueError, "seed"),
         ({"lr": -0.1}, ValueError, "lr"),
+        ({"lr": 0}, ValueError, "lr: got 0"),
         ({"lr": float("nan")}, ValueError, "lr"),
         ({"batch_size": 0}, ValueError, "batch_size"),
         ({"fraction": 0}, ValueError, "fraction"),
@@ -186,6 +197,7 @@ def test_training_refuses(toy, monkeypatch, function, options, changed, error, s
         (redundancy.prune_and_retrain, {"method": "l1", "rate": 1.0}, ValueError, "rate"),
         (redundancy.prune_and_retrain, {"method": "l1", "rate": "half"}, TypeError, "rate"),
         (redundancy.prune_and_retrain, {"method": "l1", "rate": 0.5, "layers": ["7"]}, ValueError, "layers"),
+        (redundancy.prune_and_retrain, {"method": "l1", "rate": 0.5, "layers": ["2"], "groups": 2}, ValueError, "layers: '2' has 2 groups"),
         (redundancy.prune_and_retrain, {"method": "l1", "rate": 0.5, "example": torch.zeros(1, 3, 9, 8)}, ValueError, "example"),
         (redundancy.start_and_train, {"start": "imagenet"}, ValueError, "start"),
         (redundancy.start_and_train, {"start": None}, TypeError, "start"),
@@ -195,5 +207,10 @@ def test_training_refuses(toy, monkeypatch, function, options, changed, error, s
 )
 def test_each_refuses_what_it_does_not_know(toy, monkeypatch, function, options, error, said) -> None:
     monkeypatch.setattr(training.loop.Run, "go", lambda *_: pytest.fail("a training was started"))
+    model, train, test = toy
+    if options.get("groups"):
+        options = {name: value for name, value in options.items() if name != "groups"}
+        model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 2, groups=2), nn.Flatten(), nn.LazyLinear(4))
+        model(train[0][:1])
     with pytest.raises(error, match=said):
-        function(*toy, epochs=1, **options)
+        function(model, train, test, epochs=1, **options)

@@ -151,6 +151,15 @@ def test_stability_refuses(given, options, error, said) -> None:
 
 
 @pytest.mark.bad_input
+@pytest.mark.parametrize("told", [{"tau": 2.0}, {"max_iter": 0}, {"init": "furthest"}, {"method": "pgd"}, {"d": 27}, {"colour": 1}], ids=str)
+def test_stability_refuses_before_any_ranking(weight: Tensor, monkeypatch: pytest.MonkeyPatch, told: dict) -> None:
+    real = module.positional_relevance
+    monkeypatch.setattr(module, "positional_relevance", lambda w, **o: pytest.fail("a ranking was made") if w.any() else real(w, **o))
+    with pytest.raises((TypeError, ValueError), match=next(iter(told))):
+        redundancy.stability(weight, variants={"one": {}, "two": told})
+
+
+@pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("changed", "error", "said"),
     [
@@ -169,7 +178,8 @@ def test_stability_refuses(given, options, error, said) -> None:
         ({"normalization": "z"}, TypeError, "normalization"),
     ],
 )
-def test_channel_order_refuses(network, changed, error, said) -> None:
+def test_channel_order_refuses(network, monkeypatch, changed, error, said) -> None:
+    monkeypatch.setattr(module, "archetypal_analysis", lambda *_, **__: pytest.fail("an analysis was started"))
     given = {"model": network[0], "images": network[1], "layer": "0", **changed}
     with pytest.raises(error, match=said):
         redundancy.channel_order(given.pop("model"), given.pop("images"), given.pop("layer"), **given)

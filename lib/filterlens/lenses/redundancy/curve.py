@@ -51,7 +51,8 @@ class RemovalCurve:
     def of(cls, rows: pd.DataFrame) -> RemovalCurve:
         """From a table with the columns which, rate, seed, accuracy, n_removed and n_images, as ``experiments.load`` gives it.
 
-        Raises TypeError for something else, ValueError for missing columns, no rows, or none in which nothing is removed.
+        Raises TypeError for something else, ValueError for missing columns, no rows, or none in which nothing is removed, and for
+        a part of an experiment: a set that was not measured at every rate, with one seed or with all.
         """
         import pandas as pd
 
@@ -63,7 +64,8 @@ class RemovalCurve:
         whole = rows[rows["n_removed"] == 0]
         if whole.empty:
             raise ValueError("rows: got none in which nothing is removed, expected at least one, for the baseline")
-        found = (RemovalRow(str(w), float(r), int(s), float(a), int(n)) for w, r, s, a, n in rows[wanted].itertuples(index=False))
+        found = [RemovalRow(str(w), float(r), int(s), float(a), int(n)) for w, r, s, a, n in rows[wanted].itertuples(index=False)]
+        _check_whole(found)
         return cls(tuple(found), float(whole["accuracy"].iloc[0]), int(rows["n_images"].iloc[0]))
 
     @property
@@ -110,7 +112,8 @@ def verdict(curve: RemovalCurve) -> pd.DataFrame:
 
     Columns: rate, more, less, difference (mean accuracy of ``more`` minus that of ``less``), std (of the differences seed by seed;
     a set that no seed changes is compared with every run of the other), runs, share (of the runs in which the difference is not
-    negative), holds (the mean difference is not negative). The first two pairs are Table 1 in both readings of the median, the
+    negative), n_removed (filters in all layers), holds (the mean difference is not negative; NA where nothing was removed, which
+    says nothing; pandas' "boolean"). The first two pairs are Table 1 in both readings of the median, the
     third is Table 1 with other filters of the same norms, the last two set each side against its own control.
 
     Raises TypeError for something else than a RemovalCurve, ValueError for one that holds none of the pairs.
@@ -127,9 +130,23 @@ def verdict(curve: RemovalCurve) -> pd.DataFrame:
         for more, less in pairs:
             found = _differences(curve.accuracies(more, rate), curve.accuracies(less, rate))
             share = sum(value >= 0 for value in found) / len(found)
-            told = {"difference": _mean(found), "std": _std(found), "runs": len(found), "share": share, "holds": _mean(found) >= 0}
-            rows.append({"rate": rate, "more": more, "less": less, **told})
-    return pd.DataFrame(rows)
+            n = next(row.n_removed for row in curve.rows if (row.which, row.rate) == (more, rate))
+            told = {"difference": _mean(found), "std": _std(found), "runs": len(found), "share": share, "n_removed": n}
+            rows.append({"rate": rate, "more": more, "less": less, **told, "holds": _mean(found) >= 0 if n else None})
+    table = pd.DataFrame(rows)
+    return table.astype({"holds": "boolean"}) if len(table) else table
+
+
+def _check_whole(rows: list[RemovalRow]) -> None:
+    seeds: dict[tuple[str, float], set[int]] = {(row.which, rate): set() for row in rows for rate in {row.rate for row in rows}}
+    for row in rows:
+        seeds[row.which, row.rate].add(row.seed)
+    known = {which: set().union(*(found for (name, _), found in seeds.items() if name == which)) for which, _ in seeds}
+    every = set().union(*known.values())
+    for (which, rate), found in sorted(seeds.items()):
+        if found != (expected := known[which] if len(known[which]) == 1 else every):
+            said = f"rows: got {which!r} at the rate {rate:g} with the seeds {sorted(found)}, expected {sorted(expected)}"
+            raise ValueError(f"{said}: these are a part of an experiment")
 
 
 def _differences(more: dict[int, float], less: dict[int, float]) -> list[float]:

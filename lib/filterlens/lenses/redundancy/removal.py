@@ -30,7 +30,7 @@ _POSITIONAL = ("archetypes", "median_l0", "matched_archetypes")
 def chosen(weight: Tensor, which: str, n: int, *, seed: int = 0, ranking: FilterRanking | None = None, fraction: float = 0.25) -> Tensor:
     """Indices (n,) of the filters that a set of Table 1 removes from a layer, all in [0, k) and distinct.
 
-    weight: (k, c, kh, kw), or (k, l) of a linear layer. which: one of ``SETS``:
+    weight: (k, c, kh, kw) of a convolution with one group, or (k, l) of a linear layer. which: one of ``SETS``:
         "archetypes" the n least redundant by positional relevance; "median_l0" its n most redundant, the paper's own ranking;
         "median_gm" the n of smallest summed distance to all others (FPGM, arXiv 1811.00250);
         "matched_archetypes", "matched_median" as many others of about the norms of "archetypes" and of "median_gm", drawn at
@@ -85,7 +85,8 @@ def removal_curve(
     rates: shares in [0, 1) of each layer, in any order; floor(rate k + 1/2) filters go, and one always stays.
     seeds: of what is random: the start of the archetypal analysis and the draws, those of each layer from a seed of its own. Sets
         that no seed changes are evaluated once, under the first seed.
-    layers: dotted names of convolutions, by default all that ``ranking.removable`` lists; all lose filters at once.
+    layers: dotted names of convolutions with one group, by default all of them that ``ranking.removable`` lists; all lose filters
+        at once. Filters of different groups see different channels and are no one cloud.
     normalization: an object with ``apply(images)``; None hands images on as they are.
     batch_size: images at once; small batches stay in the processor's cache.
     example: normalized image (1, c, h, w) that the network is traced with, by default the first of ``images``.
@@ -112,6 +113,7 @@ def removal_curve(
         for name, weight in weights.items():
             if 2 * n_removed(rate, len(weight)) > len(weight):
                 raise ValueError(f"rates: got {rate}, which takes more than half of {name!r}, expected at most .5 with the matched sets")
+    _try_one(model, {name: n_removed(max(rates), len(weight)) for name, weight in weights.items()}, mode, example)
     choice = _Choice(weights, fraction)
     inputs = Inputs(images, normalize, model, batch_size)
     whole = [row.accuracy for row in known.values() if row.n_removed == 0]
@@ -156,6 +158,17 @@ class _Choice:
         return self.rankings[name, seed]
 
 
+def _try_one(model: nn.Module, counts: dict[str, int], mode: str, example: Tensor) -> None:
+    """Remove the first filters of every layer, so that a network that cannot be cut shows before any pass."""
+    first = {name: list(range(n)) for name, n in counts.items() if n}
+    try:
+        if first:
+            remove_filters(model, first, mode=mode, example=example)
+    except ValueError as error:
+        said = f"mode: {mode!r} does not take {sum(map(len, first.values()))} filters out of {list(first)[:8]} ({error})"
+        raise ValueError(f"{said}; expected other layers" + " or 'mask'" * (mode == "prune")) from error
+
+
 def _keys(sets: list[str], rates: list[float], seeds: list[int]) -> Iterator[tuple[str, float, int]]:
     """Seed by seed, so that every ranking is made once."""
     for seed in seeds:
@@ -195,10 +208,18 @@ def _rows(done: Any) -> list[RemovalRow]:
 
 
 def removed_layers(model: nn.Module, layers: Sequence[str] | None, example: Tensor) -> list[str]:
-    """The named layers, or all whose filters can be removed by themselves. Raises TypeError or ValueError naming layers or model."""
+    """The named layers, or all with one group whose filters can be removed by themselves.
+
+    Raises TypeError or ValueError naming layers or model, also for a named layer with groups, whose filters are no one cloud.
+    """
     options = removable(model, example=example)
+    groups = {name: model.get_submodule(name).groups for name in options}
     if layers is None:
-        if not options:
-            raise ValueError(f"model: {type(model).__name__} has no layer whose filters can be removed by itself")
-        return options
-    return [checks.choice("layers", name, options) for name in _several("layers", layers)]
+        if not (plain := [name for name in options if groups[name] == 1]):
+            raise ValueError(f"model: {type(model).__name__} has no layer with one group whose filters can be removed by itself")
+        return plain
+    named = [checks.choice("layers", name, options) for name in _several("layers", layers)]
+    for name in named:
+        if groups[name] > 1:
+            raise ValueError(f"layers: {name!r} has {groups[name]} groups, whose filters see different channels, expected layers with one")
+    return named

@@ -68,7 +68,7 @@ def prune_and_retrain(
     method: one of ``ranking.METHODS``; "positional" is the paper's, "fpgm" its GMFR; "random" is announced there and not printed.
     rate: share in [0, 1) of every layer; floor(rate k + 1/2) filters are really removed, and one always stays.
     seed: of the ranking (the start of the archetypal analysis, the random order, each layer from the same seed) and of the training.
-    fraction: of the filters that are archetypes. layers: by default all that ``ranking.removable`` lists.
+    fraction: of the filters that are archetypes. layers: as for ``removal_curve``.
     normalization, checkpoint, checkpoint_every: as for ``training.fit``. example: as for ``removal_curve``.
 
     The caller's network is unchanged; frozen weights are trained too. Raises TypeError or ValueError naming the argument before
@@ -144,7 +144,9 @@ def start_and_train(
 
 def _settings(epochs: Any, seed: Any, lr: Any, batch_size: Any) -> None:
     checks.integer("epochs", epochs, 1), checks.integer("seed", seed, 0)
-    checks.real("lr", lr, 0), checks.integer("batch_size", batch_size, 1)
+    checks.integer("batch_size", batch_size, 1)
+    if checks.real("lr", lr, 0) == 0:
+        raise ValueError("lr: got 0, expected a learning rate above 0: nothing would be trained")
 
 
 def _reset(model: nn.Module, *seed: int) -> None:

@@ -6,6 +6,7 @@ Also whether filters may change places: fabricated ones have lost the order in w
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,7 @@ def stability(weight: Tensor, *, variants: Mapping[str, Mapping[str, Any]] | Non
     if len(variants) < 2:
         raise ValueError(f"variants: got {len(variants)}, expected at least two to compare")
     n = max(1, n_removed(checks.real("rate", rate, 0, 1), k))
+    _try_options(k, variants)
     found = [positional_relevance(weight, **told) for told in variants.values()]
     return Stability(
         names=tuple(variants),
@@ -81,6 +83,14 @@ def stability(weight: Tensor, *, variants: Mapping[str, Mapping[str, Any]] | Non
         l0=torch.stack([ranking.l0.double().mean() for ranking in found]),
         rankings=tuple(found),
     )
+
+
+def _try_options(k: int, variants: Mapping[str, Mapping[str, Any]]) -> None:
+    """Every variant on k equal filters, which take no analysis: a wrong option shows before the first ranking is made."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for told in variants.values():
+            positional_relevance(torch.zeros(k, 1), **told)
 
 
 def _pairwise(found: list, agreement: Any) -> Tensor:
@@ -150,8 +160,9 @@ def channel_order(
     k = len(weight)
     d = archetype_count(k, share("fraction", fraction))
     bias = torch.zeros_like(weight[:, 0, 0, 0]) if module.bias is None else module.bias.detach()
+    drawn = fabrication_weights(d, k, concentration=concentration, seed=seed)  # first, as it checks the concentration
     found = archetypal_analysis(weight.flatten(1).T, d, seed=seed)
-    mixed = fabrication_weights(d, k, concentration=concentration, seed=seed).to(weight) @ found.B.T.to(weight)  # (k, k), of the originals
+    mixed = drawn.to(weight) @ found.B.T.to(weight)  # (k, k), of the originals
     made, made_bias = (mixed @ weight.flatten(1)).view_as(weight), mixed @ bias
     order = torch.randperm(k, generator=torch.Generator().manual_seed(seed)).to(weight.device)
     distances = torch.cdist(weight.flatten(1).double(), made.flatten(1).double())
