@@ -230,7 +230,7 @@ def test_curves_are_means_over_seeds() -> None:
     assert curve.x == [0, 5, 20] and curve.highlight == 2 and list(curve.series) == list(SAID.values())
     assert curve.series["near archetypes"] == pytest.approx([99.0, 98.5, 97.0])
     assert curve.series["random"] == pytest.approx([99.0, 99 - 0.05 * 60 - 1, 99 - 0.2 * 60 - 1], abs=0.01)
-    assert bars.labels == list(SAID.values()) and bars.series["accuracy"][0] == pytest.approx(97.0)
+    assert bars.labels == list(SAID.values()) and bars.series["accuracy lost"][0] == pytest.approx(2.0)
     assert "Intact: 99.00 %" in bars.note and "Best: near archetypes, 97.00 %" in bars.note and "500 test images" in curve.note
     assert shown().removal("other", 12.5)[0].x == [0, 12.5]
     assert list(shown().removal("other", 0)[0].series) == ["near archetypes", "random"]

@@ -61,7 +61,7 @@ def simplex_explorer(
         every = {rate: f"{rate:g} %" for known in rates.values() for rate in known}
         axes["tested"] = Axis(list(rates), label="accuracy of")
         axes["rate"] = Axis(rates, by="tested", label="filters removed", labels=every, control="slider")
-    named = {SPARSE: "sparse: 1 / d", 1.0: "1, as printed"}
+    named = {SPARSE: "sparse: 1 / d", 1.0: "1, as in the paper"}
     axes["concentration"] = Axis(CONCENTRATIONS, label="concentration α of fabricated filters", labels=named, control="slider")
     start: dict[str, Option] = {"fraction": 0.25 if 0.25 in shares else shares[0], "concentration": 1.0}
     if removal.tested:

@@ -27,7 +27,7 @@ class Curves:
         self.tested: dict[str, dict[str, Any]] = {str(name): _tested(f"curves[{name!r}]", rows) for name, rows in (curves or {}).items()}
 
     def panels(self, tested: str, rate: float) -> list[panels.Panel]:
-        """A curve of each set with the rate marked, and the accuracies at the rate."""
+        """A curve of each set with the rate marked, and what is lost at the rate."""
         known = self.tested[tested]
         at, names = known["rates"].index(rate), known["sets"]
         here = [row[at] for row in known["accuracy"]]
@@ -44,7 +44,7 @@ class Curves:
             ),
             panels.Bars(
                 title=fill(WORDS["rate"], tested=tested, rate=f"{rate:g}"), note=note, labels=names,
-                series={WORDS["accuracy"]: [part / 100 for part in here]},
+                series={WORDS["lost"]: [(known["baseline"] - part) / 100 for part in here]},
             ),
         ]  # fmt: skip
 

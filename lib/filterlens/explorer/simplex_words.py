@@ -12,8 +12,10 @@ COLOURS: dict[str, dict[str, str]] = {
 
 WORDS: dict[str, str] = {
     "cloud": "The {n} filters of {layer}, and {d} archetypes",
-    "cloud_note": "{network}. A plane holds {shown} of the filters' variance (components 1 and 2: {first}, {second}). In all {l} dimensions "
-    "mixtures of the archetypes leave a residual of {residual} (‖X − DA‖ / ‖X‖): what lies inside the outline here need not do so there. {degenerate}",
+    "cloud_note": "{network}. Each dot is a filter, each diamond an archetype: an extreme of the cloud, itself mixed from filters. A filter's "
+    "code says in which shares archetypes mix it best; l0 counts them. The plane holds {shown} of the filters' variance "
+    "(components 1 and 2: {first}, {second}). In all {l} dimensions mixtures of the archetypes leave a residual of {residual} (‖X − DA‖ / ‖X‖): "
+    "what lies inside the outline here need not do so there. {degenerate}",
     "degenerate": "Its archetypes are more than {l} dimensions hold apart, or than filters differ: codes are not unique, and l0 depends on which is taken.",
     "component": "component {i}",
     "filter": "filter {i}",
@@ -43,7 +45,7 @@ WORDS: dict[str, str] = {
     "entropy": "entropy",
     "entropy_note": "of the code, in nats; {most} if all {d} shares were equal",
     "error": "relative error",
-    "error_note": "‖x − Da‖ / ‖x‖",
+    "error_note": "of its mixture: ‖x − Da‖ / ‖x‖; 0 if some mixture equals it",
     "distance": "nearest archetype",
     "distance_text": "{j}, {far} away",
     "distance_note": "in mean norms of the layer's filters",
@@ -52,34 +54,37 @@ WORDS: dict[str, str] = {
     "place": "place",
     "place_text": "{place} of {n}",
     "place_note": "1 goes first: the most redundant",
-    "code": "The code of filter {i}",
+    "code": "The code of filter {i}: shares of archetypes",
     "code_one": "It is one archetype. A click goes to the filter that the archetype has most of.",
     "code_all": "Its {l0} archetypes, by their share in percent. A click goes to the filter that an archetype has most of.",
     "code_some": "The first {shown} of its {l0} archetypes, by their share in percent. A click goes to the filter that an archetype has most of.",
     "code_series": "share, %",
     "ranking": "Filters by l0: a ranking with ties",
-    "ranking_note": "{groups} groups for {n} filters. Filter {i} shares l0 = {l0} with {others} more: places {first} to {last}. Among equals "
-    "a larger entropy goes first. A click goes to the first of a group.",
-    "ranking_alone": "{groups} groups for {n} filters. Filter {i} alone has l0 = {l0}: place {first}. A click goes to the first of a group.",
+    "ranking_note": "How many filters have each l0, the most redundant at the left: {groups} groups for {n} filters. "
+    "Filter {i} shares l0 = {l0} with {others} more: places {first} to {last}. Among equals a larger entropy goes first. A click goes to the first of a group.",
+    "ranking_alone": "How many filters have each l0, the most redundant at the left: {groups} groups for {n} filters. "
+    "Filter {i} alone has l0 = {l0}: place {first}. A click goes to the first of a group.",
     "ranking_series": "filters",
     "redundant": "Goes first: the most redundant",
     "redundant_note": "In the order of the ranking. Click one to pick it.",
     "needed": "Nearest archetypes: the most needed",
-    "needed_note": "Fewest archetypes first, then the largest share; the ranking read backwards breaks ties otherwise. Click one to pick it.",
+    "needed_note": "Fewest archetypes in the code first; among equals the largest share, then the nearest to an archetype. "
+    "Not the ranking read backwards, whose ties follow entropy. Click one to pick it.",
     "removal": "Accuracy of {tested} after filters are removed, in percent",
-    "removal_note": "From every layer that allows it, without retraining; {images} test images, means of {seeds} seeds where chance enters.",
+    "removal_note": "From every layer that allows it, without retraining; {images} test images, means of {seeds} seeds where chance enters. "
+    "Norm-matched: drawn by chance, of norms like those of the set they stand against.",
     "removal_x": "filters removed, %",
     "removal_y": "accuracy, %",
-    "rate": "{tested} without {rate} % of its filters, in percent",
+    "rate": "What {tested} loses without {rate} % of its filters, in percentage points",
     "rate_note": "Intact: {baseline}. Best: {best}; worst: {worst}.",
-    "accuracy": "accuracy",
+    "lost": "accuracy lost",
     "fabrication": "Filters of {layer}, and filters fabricated from its archetypes",
-    "fabrication_note": "Above, {shown} of {n} filters; below, {shown} fabricated ones, weights drawn from Dirichlet({alpha}) over {d} "
-    "archetypes. One scale for all: paler is weaker. {what}",
+    "fabrication_note": "Above, {shown} of {n} filters; below, {shown} fabricated ones: the {d} archetypes mixed in random shares "
+    "(Dirichlet, α = {alpha}; the smaller α, the fewer archetypes in each). One scale for all: paler is weaker. {what}",
     "fabricated": "fabricated filter {i}",
     "new": "new {i}",
     "variance": "Variance and storage",
-    "variance_note": "First the total variance of fabricated filters over that of the archetypes.",
+    "variance_note": "First how much fabricated filters vary: their total variance over that of the archetypes.",
     "measured": "variance, measured",
     "measured_note": "on {n} fabricated filters",
     "expected": "variance, expected",

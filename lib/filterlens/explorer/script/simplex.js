@@ -103,7 +103,7 @@ function removalPanels({ words: said, parts, tested: all }, { tested, rate }) {
   return [
     { kind: "curve", title: fillIn(said.removal, { tested }), note: fillIn(said.removal_note, { seeds, images }), x: rates, series, ...labels, highlight: at },
     barsPanel(fillIn(said.rate, { tested, rate: String(rate) }), fillIn(said.rate_note, numbers), sets, [
-      { name: said.accuracy, values: here.map((part) => part / 100) },
+      { name: said.lost, values: here.map((part) => (baseline - part) / 100) },
     ]),
   ];
 }
