@@ -106,7 +106,7 @@ def test_rows_of_starts_are_those_of_the_lens(images: dict[str, str]) -> None:
 def test_the_story_says_how_the_rows_were_made(tmp_path: Path) -> None:
     made = experiments.make("removal-lenet", out=tmp_path / "mine.csv")
     about = json.loads((tmp_path / "mine.json").read_text())
-    assert about == made.about and about["command"] == f"filterlens experiment removal-lenet --out {tmp_path}/mine.csv"
+    assert about == made.about and about["command"] == "filterlens experiment removal-lenet --out mine.csv"
     assert about["sha256"] == checkpoints.sha256(tmp_path / "mine.csv") and about["n"] == 23 and about["network"] == "lenet"
     assert checkpoints.read(checkpoints.folder() / "lenet.safetensors")[1]["sha256"] in about["weights"]
     assert about["settings"]["seeds"] == [0, 1] and "Table 1" in about["source"] and "torch" in about["versions"]
@@ -169,7 +169,10 @@ def test_damaged_rows_are_refused(tmp_path: Path) -> None:
 
 def test_what_ships_loads() -> None:
     """Whatever stands in the project's data/experiments is whole and fits the columns of its kind."""
-    for path in sorted(FOLDER.glob("*.csv")):
+    shipped = sorted(FOLDER.glob("*.csv"))
+    if not shipped:
+        pytest.skip("no rows of experiments in data/experiments yet: make them with filterlens experiment NAME --out")
+    for path in shipped:
         rows = experiments.load(path).rows
         assert path.stem in REAL
         assert rows["accuracy"].between(0, 1).all() and len(rows) and not rows.duplicated().any()

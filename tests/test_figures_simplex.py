@@ -365,6 +365,8 @@ def test_similarity_shows_every_image_and_the_mean(ax):
         (lambda ax, row: figures.code_bars(GROUPED, ax, 0), ValueError, "ranking"),
         (lambda ax, row: figures.scores(SimpleNamespace(l0=L0.double()), ax), TypeError, "ranking.l0"),
         (lambda ax, row: figures.tau_sensitivity([0.1], L0.expand(2, -1), ax), ValueError, "l0"),
+        (lambda ax, row: figures.tau_sensitivity([0, 0.1], L0.expand(2, -1), ax), ValueError, "taus: got 0"),
+        (lambda ax, row: figures.tau_sensitivity([0.1, 0.2], L0.expand(2, -1), ax, tau=0.0), ValueError, "tau: got 0"),
         (lambda ax, row: figures.residual_by_fraction([0.1, 0.2], {"a": [0.5]}, ax), ValueError, "residuals"),
         (lambda ax, row: figures.residual_by_fraction([0.1, 0.2], {}, ax), ValueError, "residuals"),
         (lambda ax, row: figures.removal_curves("rows", ax), TypeError, "curve"),

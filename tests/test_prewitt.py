@@ -21,6 +21,14 @@ def test_the_three_operators_of_the_paper():
     assert torch.equal(prewitt_filters(1.0)[2], prewitt_filters()[0]) and torch.equal(prewitt_filters(0)[2, 0], y)
 
 
+def test_they_are_single_precision_whatever_the_default_is():
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert prewitt_filters().dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_x_answers_vertical_edges_and_y_horizontal_ones():
     image = torch.zeros(6, 5)
     image[:, 3:] = 1  # one vertical edge between columns 2 and 3

@@ -195,6 +195,19 @@ def test_partners_follow_the_written_rule():
     assert torch.equal(norm_matched(weight, [0, 1], seed=7), norm_matched(weight, torch.tensor([0, 1]), seed=7))
 
 
+def test_partners_are_drawn_as_a_literal_loop_draws_them():
+    weight = weights(61, 3, 2, 2).round()  # norms that are equal, and equally far
+    norms = weight.double().flatten(1).norm(dim=1).tolist()
+    for seed in range(5):
+        removed = torch.randperm(61, generator=torch.Generator().manual_seed(seed))[:29].tolist()
+        draw, left, expected = torch.Generator().manual_seed(seed), [i for i in range(61) if i not in removed], [0] * 29
+        for at in torch.randperm(29, generator=draw).tolist():
+            near = sorted(left, key=lambda i: (abs(norms[i] - norms[removed[at]]), i))[:3]
+            expected[at] = near[int(torch.randint(len(near), (), generator=draw))]
+            left.remove(expected[at])
+        assert norm_matched(weight, removed, seed=seed).tolist() == expected
+
+
 def test_half_of_all_filters_can_be_matched_and_zeros_differ_by_nothing():
     weight = weights(8, 2, 3, 3)
     assert sorted(norm_matched(weight, [0, 2, 4, 6]).tolist()) == [1, 3, 5, 7]

@@ -59,8 +59,22 @@ def both(model: nn.Module, indices: dict, **options) -> tuple[nn.Module, nn.Modu
     return masked, pruned
 
 
+def test_logits_that_are_off_by_little_are_refused_too():
+    """The scale of this network's logits counts its channels: 6e-5 less of it after a removal of two."""
+
+    def forward(m, x):
+        x = F.relu(m.a(x))
+        return m.b(x).mean((2, 3)) * (1 + 3e-5 * x.shape[1])
+
+    model = stirred(Custom(forward, a=C(2, 7, 3), b=C(7, 4, 1))).float()
+    assert remove_filters(model, {"a": [1, 4]}, example=IMAGES[:1].float()).a.out_channels == 7
+    with pytest.raises(ValueError, match="mode: 'prune' would change the logits by"):
+        remove_filters(model, {"a": [1, 4]}, mode="prune", example=IMAGES[:1].float())
+
+
 @pytest.mark.parametrize(
-    ("p", "n", "expected"), [(0, 6, 0), (0.05, 6, 0), (0.05, 10, 1), (0.25, 10, 3), (0.5, 5, 3), (0.75, 1280, 960), (1, 9, 8), (0.9, 1, 0)]
+    ("p", "n", "expected"),
+    [(0, 6, 0), (0.05, 6, 0), (0.05, 10, 1), (0.25, 10, 3), (0.5, 5, 3), (0.75, 1280, 960), (1, 9, 8), (0.9, 1, 0), (0.35, 90, 32)],
 )
 def test_halves_go_up_and_one_filter_stays(p, n, expected):
     assert n_removed(p, n) == expected

@@ -133,6 +133,11 @@ def test_every_convolution_is_fabricated_group_by_group_and_the_rest_is_as_docum
     assert made(normal(2, 2, 6, 8)).shape == (2, 7)
 
 
+def test_accelerators_keep_their_generators(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the generators of all accelerators were seeded"))
+    assert fabricate_network(network()).fresh == ["linear"]
+
+
 def test_a_seed_gives_one_network_and_layers_differ():
     twins = nn.Sequential(nn.Conv2d(3, 8, 2), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1), nn.Flatten(), nn.Linear(8, 3)).double()
     twins[2].load_state_dict(twins[1].state_dict())
@@ -146,8 +151,10 @@ def test_without_a_linear_layer_the_last_convolution_gives_the_classes_and_start
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 2), nn.Conv2d(6, 5, 1)).double()
     found = fabricate_network(model)
     assert (found.fabricated, found.kept, found.fresh) == (["0", "2"], [], ["3"])
-    hull = simplex_codes(found.model[3].weight.detach().flatten(1).T, model[3].weight.detach().flatten(1).T)
-    assert float(hull.gap.max()) < 1e-6 and not torch.equal(found.model[3].weight, model[3].weight)
+    for at, inside in ((2, True), (3, False)):
+        fresh, old = (each[at].weight.detach().flatten(1).T for each in (found.model, model))
+        away = (fresh - old @ simplex_codes(fresh, old).A).norm(dim=0)
+        assert bool((away < 1e-6).all() if inside else (away > 0.05).all()), "the classes' filters are no mixtures of the old ones"
     assert fabricate_network(model, layers=["0"]).kept == ["2"]
     asked = fabricate_network(model, layers=["3", "2"])
     assert (asked.fabricated, asked.kept, asked.fresh) == (["2", "3"], ["0"], [])
@@ -178,6 +185,14 @@ def test_statistics_are_means_over_batches_of_each_batchs_own():
 
 
 # Bad input
+
+
+def spoiled() -> nn.Module:
+    model = network()
+    with torch.no_grad():
+        model.grouped.weight[2, 1, 0, 0] = torch.nan
+    return model
+
 
 D = normal(3, 5)
 NET = network()
@@ -257,6 +272,7 @@ def test_bad_concentrations(call, law, error):
         (lambda: variance_ratio(D, [1.0]), TypeError, "fabricated"),
         (lambda: fabricate_network("lenet"), TypeError, "model"),
         (lambda: fabricate_network(nn.Linear(3, 2)), ValueError, "model"),
+        (lambda: fabricate_network(spoiled()), ValueError, "model: weight of 'grouped'.*NaN"),
         (lambda: fabricate_network(NET, fraction=0), ValueError, "fraction"),
         (lambda: fabricate_network(NET, fraction=1.1), ValueError, "fraction"),
         (lambda: fabricate_network(NET, seed=-1), ValueError, "seed"),
@@ -275,7 +291,7 @@ def test_bad_concentrations(call, law, error):
         (lambda: reset_statistics(NET, [(PAIR[0] * NAN, PAIR[1])]), ValueError, "batches"),
         (lambda: reset_statistics(NET, [PAIR], normalization="imagenet"), TypeError, "normalization"),
     ],
-    ids=range(30),
+    ids=range(31),
 )
 def test_bad_arguments(call, error, name):
     with pytest.raises(error, match=name):

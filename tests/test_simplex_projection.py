@@ -21,6 +21,16 @@ def drawn(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_wrapper_takes_read_only_points() -> None:
+    points = drawn(1, 9, 4).numpy()
+    fixed = points.copy()
+    fixed.flags.writeable = False
+    found = simplex.ArchetypalAnalysis(3).fit(fixed)
+    assert np.array_equal(found.coefficients_, simplex.ArchetypalAnalysis(3).fit(points).coefficients_)
+    assert found.transform(fixed).shape == (9, 3) and not fixed.flags.writeable
+
+
 def brute_force(G: Tensor, c: Tensor) -> Tensor:
     """min 1/2 a G a - c a over the simplex by trying every support: the best feasible point of all affine hulls."""
     d, best, value = len(c), None, torch.inf
@@ -198,6 +208,7 @@ ARGUMENTS = [
     ("m", lambda: simplex.coreset(X0, "all"), TypeError),
     ("seed", lambda: simplex.coreset(X0, 2, seed=1.5), TypeError),
     ("n_archetypes", lambda: simplex.ArchetypalAnalysis(0).fit(X0.numpy()), ValueError),
+    ("n_archetypes", lambda: simplex.ArchetypalAnalysis(50).fit(X0.numpy()), ValueError),
     ("X", lambda: simplex.ArchetypalAnalysis(2).fit(X0[0].numpy()), ValueError),
     ("X", lambda: simplex.ArchetypalAnalysis(2).transform(X0.numpy()), ValueError),
     ("method", lambda: simplex.ArchetypalAnalysis(2, method="pgd").fit(X0.numpy()), ValueError),

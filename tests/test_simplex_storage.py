@@ -7,6 +7,12 @@ import torch
 from torch import nn
 
 from filterlens.lenses.simplex import storage
+from filterlens.lenses.simplex.reading import archetype_count
+
+
+@pytest.mark.parametrize(("n", "fraction", "d"), [(90, 0.35, 32), (10, 0.25, 3), (9, 0.25, 2), (3, 0.1, 2), (1, 0.5, 1), (500, 0.25, 125)])
+def test_halves_of_an_archetype_go_up(n, fraction, d):
+    assert archetype_count(n, fraction) == d  # .35 * 90 is 31.499999999999996 in double precision
 
 
 @pytest.mark.parametrize(

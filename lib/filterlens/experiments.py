@@ -263,7 +263,7 @@ def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: 
     except importlib.metadata.PackageNotFoundError:
         versions = {}
     return {
-        "command": f"filterlens experiment {name}" + (f" --out {out}" if isinstance(out, str | Path) else ""),
+        "command": f"filterlens experiment {name}" + (f" --out {Path(out).name}" if isinstance(out, str | Path) else ""),
         "source": settings.source,
         "network": settings.network,
         "weights": f"{'public' if public else 'our own'}, sha256 {sha256}",

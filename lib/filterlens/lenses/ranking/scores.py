@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -82,16 +83,17 @@ def norm_matched(weight: Tensor, removed: Tensor, *, seed: int = 0) -> Tensor:
     k = len(rows)
     chosen = checks.indices("removed", removed, k)
     checks.integer("seed", seed, 0)
-    others = [i for i in range(k) if i not in set(chosen)]
+    others = np.setdiff1d(np.arange(k), chosen)
     if len(others) < len(chosen):
         raise ValueError(f"removed: got {len(chosen)} of {k} filters, which leaves {len(others)} others; expected at most half of them")
-    norms = rows.double().norm(dim=1).tolist()
+    norms = rows.double().norm(dim=1).cpu().numpy()
     generator = torch.Generator().manual_seed(seed)
     partners = [0] * len(chosen)
     for at in torch.randperm(len(chosen), generator=generator).tolist():
-        near = sorted(others, key=lambda i: (abs(norms[i] - norms[chosen[at]]), i))[:NEAREST]
-        partners[at] = near[int(torch.randint(len(near), (), generator=generator))]
-        others.remove(partners[at])
+        near = np.abs(norms[others] - norms[chosen[at]]).argsort(kind="stable")[:NEAREST]  # stable: equal ones by index
+        drawn = near[int(torch.randint(len(near), (), generator=generator))]
+        partners[at] = int(others[drawn])
+        others = np.delete(others, drawn)
     return torch.tensor(partners, device=rows.device)
 
 

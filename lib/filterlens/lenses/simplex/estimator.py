@@ -24,8 +24,9 @@ class ArchetypalAnalysis:
 
     def fit(self, X: np.ndarray, y: object = None) -> ArchetypalAnalysis:
         """X (n_samples, n_features), float32 or float64. Raises TypeError or ValueError naming the argument."""
-        n = checks.integer("n_archetypes", self.n_archetypes, 1)
-        self.result_ = archetypal_analysis(_columns(X), n, **self.options)
+        columns = _columns(X)
+        n = checks.integer("n_archetypes", self.n_archetypes, 1, columns.shape[1])
+        self.result_ = archetypal_analysis(columns, n, **self.options)
         self.archetypes_ = self.result_.D.T.numpy()
         self.coefficients_ = self.result_.A.T.numpy()
         self.residual_ = self.result_.residual
@@ -47,4 +48,4 @@ def _columns(X: object) -> torch.Tensor:
         raise TypeError(f"X: got {checks.describe(X)}, expected a numpy array (n_samples, n_features)")
     if X.ndim != 2:
         raise ValueError(f"X: got an array of shape {X.shape}, expected (n_samples, n_features)")
-    return torch.from_numpy(np.ascontiguousarray(X)).T
+    return torch.from_numpy(np.require(X, requirements=["C", "W"])).T  # a copy of read-only points, which torch warns of

@@ -60,6 +60,7 @@ def fabricate_network(
     chosen = _chosen(model, layers, convolutions, last)
     for name in chosen:
         n = _per_group(model, name)
+        checks.tensor(f"model: weight of {name!r}", model.get_submodule(name).weight, "c_out c_in kh kw")
         if n > 1:
             _law(concentration, archetype_count(n, fraction))
     model = copy.deepcopy(model)
@@ -169,7 +170,7 @@ def _renew(module: nn.Module, seed: int) -> None:
     """Random weights by the layer's own rule, drawn on the CPU under a seed."""
     other = copy.deepcopy(module).cpu()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators as well
         other.reset_parameters()
     module.load_state_dict(other.state_dict())
 

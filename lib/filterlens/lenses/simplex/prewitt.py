@@ -38,7 +38,7 @@ def prewitt_filters(mix: float = 0.5) -> Tensor:
     mix: in [0, 1], so that z is a convex combination. Raises TypeError or ValueError naming it.
     """
     mix = checks.real("mix", mix, 0, 1)
-    x = torch.tensor([[-1.0, 0.0, 1.0]] * 3)
+    x = torch.tensor([[-1.0, 0.0, 1.0]] * 3, dtype=torch.float32)
     return torch.stack([x, x.T, mix * x + (1 - mix) * x.T])[:, None]
 
 

@@ -14,7 +14,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 def archetype_count(n: int, fraction: float) -> int:
     """How many archetypes n filters get: min(n, max(2, floor(fraction n + 1/2))); half is rounded up."""
-    return min(n, max(2, math.floor(fraction * n + 0.5)))
+    return min(n, max(2, math.floor(fraction * n + 0.5 + 1e-9)))  # .35 * 90 is a little below its half
 
 
 def share(name: str, value: object) -> float:

@@ -81,8 +81,9 @@ def positional_relevance(
     seed and solver: of ``archetypal_analysis`` (tol, max_iter, init, restarts, method, coreset).
 
     UserWarnings: d = N, every score is 1 and the ranking says nothing; more archetypes than a simplex has room for (d - 1 > l, as
-    in wide 1 x 1 layers on few channels) or fewer different filters than archetypes, codes are not unique (basic ones
-    are taken, with at most l + 1 entries). Equal filters have equal codes.
+    in wide 1 x 1 layers on few channels, or above the rank r of the centred filters, as after a low-rank factorisation) or fewer
+    different filters than archetypes, codes are not unique (basic ones are taken, with at most l + 1 entries; r + 1 up to
+    rounding). Equal filters have equal codes.
 
     Peak memory: that of ``archetypal_analysis`` for one group. Raises TypeError or ValueError naming the argument; a name that
     the solver does not know is a TypeError.
@@ -107,6 +108,8 @@ def layer_relevance(model: nn.Module, layer: str, *, fold_bn: str | None = None,
         bn = module_named("fold_bn", model, fold_bn)
         if not isinstance(bn, nn.modules.batchnorm._BatchNorm) or bn.running_var is None:
             raise ValueError(f"fold_bn: {fold_bn!r} is a {type(bn).__name__}, expected a batch normalisation with running statistics")
+        if bn.num_features != len(weight):
+            raise ValueError(f"fold_bn: {fold_bn!r} has {bn.num_features} channels, expected {len(weight)}, the filters of {layer!r}")
         gamma = torch.ones_like(bn.running_var) if bn.weight is None else bn.weight.detach()
         fold = (gamma, bn.running_var, bn.eps)
     return _ranked(f"layer {layer!r}", weight, options, fold=fold, groups=groups, **named)
@@ -164,24 +167,32 @@ def _ranked(
         rows = rows * _gains(fold, k).to(rows)[:, None]
     if count == n:
         _warn(f"{name}: {count} archetypes for {n} filters: each is its own archetype with score 1, the ranking carries no information")
-    found, distances, degenerate = [], [], False
+    found, distances, degenerate, room = [], [], False, rows.shape[1]
     for part in rows.split(n):
         kinds = torch.unique(part, dim=0, return_inverse=True)[1]
         analysed = archetypal_analysis(part.T, count, seed=seed, **solver)
         few = int(kinds.max()) + 1 < count
-        if few and count < n:
+        flat = not few and not analysed.degenerate and count < n and count - 1 > (rank := _affine_rank(part))
+        if flat:
+            room = min(room, rank)
+        if (few or flat) and count < n:
             analysed = replace(analysed, A=simplex_codes(part.T, analysed.D, basic=True).A)
-        degenerate |= few or analysed.degenerate
+        degenerate |= few or flat or analysed.degenerate
         found.append(replace(analysed, A=analysed.A[:, _first(kinds)]))
         distances.append((part.T.double() - geometric_median(part.T.double())[:, None]).norm(dim=0))
     if degenerate and count < n:
         length = rows.shape[1]
-        why = f"span no simplex in {length} dimensions (d - 1 > l)" if count - 1 > length else "are more than there are different filters"
+        if count - 1 > length:
+            why = f"span no simplex in {length} dimensions (d - 1 > l)"
+        elif count - 1 > room:
+            why = f"span no simplex in a cloud of {room} dimensions (d - 1 > rank of the centred filters)"
+        else:
+            why = "are more than there are different filters"
         _warn(f"{name}: {count} archetypes {why}: codes are not unique, and the ranking (of basic codes) is one of several")
     columns = torch.cat([group.A.double() for group in found], 1)
     l0 = torch.cat([(group.A > tau).sum(0) for group in found])
     entropy, largest, to_median = torch.special.entr(columns).sum(0), columns.amax(0), torch.cat(distances)
-    near = [torch.cdist(part.double(), group.D.T.double()).amin(1) for part, group in zip(rows.split(n), found, strict=True)]
+    near = [_to_nearest(part, group.D.T) for part, group in zip(rows.split(n), found, strict=True)]
     return PositionalRanking(
         method="positional",
         score=-l0,
@@ -198,6 +209,19 @@ def _ranked(
         degenerate=degenerate,
         fraction=fraction if d is None else None,
     )
+
+
+def _to_nearest(rows: Tensor, archetypes: Tensor) -> Tensor:
+    """Distance (n,) from each row to its nearest archetype (d, l); 0 where that is rounding, which must not order filters."""
+    distances = torch.cdist(rows.double(), archetypes.double(), compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    return torch.where(distances <= 64 * torch.finfo(rows.dtype).eps * rows.double().norm(dim=1), 0, distances)
+
+
+def _affine_rank(rows: Tensor) -> int:
+    """Dimensions of the cloud of rows (n, l), up to the rounding of its precision: 64 eps of its Frobenius norm."""
+    exact = rows.double()
+    least = 64 * torch.finfo(rows.dtype).eps * float(exact.norm())
+    return int((torch.linalg.svdvals(exact - exact.mean(0)) > least).sum())
 
 
 def _first(kinds: Tensor) -> Tensor:
