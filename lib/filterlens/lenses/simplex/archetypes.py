@@ -7,7 +7,7 @@ min ||X - X B A||_F^2 with the columns of A (d, N) and B (N, d) in the simplex (
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Archetypes:
 
     residual = ||X - D A||_F / ||X||_F, X not centred (0 for X = 0); rss = ||X - D A||_F^2; gap = A's duality gap in units of
     1/2 ||.||_F^2, summed over columns: rss is at most 2 gap above the best that any codes reach with these archetypes.
-    history: relative residual at the start and after every turn, never rising. converged: progress below tol and gap
+    history: relative residual at the start and after every turn, never rising; with a coreset that of the weighted sample. converged: progress below tol and gap
     below tol ||X - mean||_F^2. starts (d,): the filters the kept run began with. degenerate: more archetypes than a simplex in
     R^l can have (d - 1 > l): codes are basic ones, and how many entries they have depends on which basic one was found.
     """
@@ -63,10 +63,13 @@ def archetypal_analysis(
 ) -> Archetypes:
     """d archetypes of the columns of X (l, N), float32 or float64, on X's device.
 
-    init: "furthest_first", "furthest_sum", "uniform" or distinct column indices (d,). restarts: further starts with seeds seed + 1,
-    ...; the lowest residual is kept (the problem is not convex). method: "gram", or "nnls-ls", the variant of Mair and Brefeld's
-    code (``reference``; its own stopping rules, tol and max_iter beyond 250 do not enter). coreset: analyse a weighted sample of
-    that many columns, then code all of them. Peak memory of "gram": about 4 N^2 + 8 d N numbers beyond X and a centred copy.
+    init: "furthest_first", "furthest_sum", "uniform" or distinct column indices (d,). restarts: how many starts, with seeds seed,
+    seed + 1, ...: the problem is not convex. Each takes 60 turns, the best third of them goes on to the end, and the lowest residual is
+    kept. method: "gram", or "nnls-ls", the variant of Mair and Brefeld's code (``reference``; its own stopping rules, tol and max_iter
+    beyond 250 do not enter; its penalty of 1000 is absolute as in their code, so the answer depends on the scale of X). coreset:
+    analyse a weighted sample of that many columns, then code all of them.
+
+    Memory beyond X and a centred copy: a few times N^2 + d N numbers (an estimate, not measured), whatever l is.
 
     Raises ValueError for d > N, NaN, and other arguments out of range, TypeError for the wrong kind, naming the argument.
     """
@@ -84,8 +87,18 @@ def archetypal_analysis(
             raise ValueError("init: got column indices, which go with restarts=1 and without coreset only")
     else:
         checks.choice("init", init, STARTS)
+    factor = _power_of_two(X)
     with torch.no_grad():
-        return _analyse(X, d, seed, tol, max_iter, init if fixed is None else "given", fixed, restarts, method, coreset)
+        found = _analyse(
+            X if factor == 1 else X / factor, d, seed, tol, max_iter, init if fixed is None else "given", fixed, restarts, method, coreset
+        )
+    return found if factor == 1 else replace(found, D=found.D * factor, rss=found.rss * factor**2, gap=found.gap * factor**2)
+
+
+def _power_of_two(X: Tensor) -> float:
+    """What very large or small clouds are divided by, since squares of squares would leave float32's range; a division without rounding."""
+    peak = float(X.abs().max())
+    return 1.0 if not peak or 2.0**-24 <= peak <= 2.0**24 else 2.0 ** max(math.frexp(peak)[1], -120)
 
 
 def _analyse(
