@@ -221,3 +221,15 @@ def test_the_solver_is_given_what_was_asked():
     found = positional_relevance(normal(18, 2, 2, 3), d=4, method="nnls-ls", seed=3)
     direct = archetypal_analysis(normal(18, 2, 2, 3).flatten(1).T, 4, method="nnls-ls", seed=3)
     assert found.archetypes.method == "nnls-ls" and torch.equal(found.archetypes.D, direct.D)
+
+
+def test_corners_lie_at_no_distance_from_their_archetypes():
+    """Beyond 25 rows torch takes distances from a matrix product, which would put vertices 1e-7 away from themselves."""
+    generator = torch.Generator().manual_seed(5)
+    vertices = torch.randn(12, 27, generator=generator, dtype=torch.float64) + 3
+    shares = torch.rand(52, 12, generator=generator, dtype=torch.float64)
+    rows = torch.cat([vertices, shares / shares.sum(1, keepdim=True) @ vertices])[torch.randperm(64, generator=generator)]
+    found = positional_relevance(rows.view(64, 3, 3, 3), d=12)
+    corners = sorted(torch.cdist(vertices, rows, compute_mode="donot_use_mm_for_euclid_dist").argmin(1).tolist())
+    assert found.archetypes.residual < 1e-9 and not found.to_archetype[corners].any()
+    assert sorted(found.needed(12).tolist()) == corners

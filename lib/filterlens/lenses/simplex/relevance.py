@@ -50,7 +50,10 @@ class PositionalRanking(FilterRanking):
     fraction: float | None
 
     def needed(self, n: int) -> Tensor:
-        """The n filters nearest archetypes (n,): smallest l0 first, then largest entry, then distance to the nearest archetype, index."""
+        """The n filters nearest archetypes (n,): smallest l0 first, then largest entry, then distance to the nearest archetype, index.
+
+        These ties are its own: it is not ``order`` read backwards.
+        """
         n = checks.integer("n", n, 0, len(self.order))
         return lexicographic(self.l0, -self.largest, self.to_archetype)[:n]
 
