@@ -18,6 +18,7 @@ def geometric_median(X: Tensor, *, tol: float = 1e-9) -> Tensor:
 
     Weiszfeld's iteration from the mean, with momentum that starts anew whenever the sum of distances rises, and the correction
     of Vardi & Zhang (PNAS 97, 2000) where it meets a column. A column that is the median is returned exactly.
+
     tol: stop when the mean of the unit vectors from y to the columns is at most this long, or as short as the dtype can
         tell (about 1e-6 in float32). It has no unit, so scaling or moving the cloud changes nothing.
 

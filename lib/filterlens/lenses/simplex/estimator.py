@@ -15,8 +15,8 @@ from .codes import simplex_codes
 class ArchetypalAnalysis:
     """``fit``/``transform`` around ``archetypal_analysis``; options are its keyword arguments (seed, tol, init, restarts, ...).
 
-    After ``fit``: archetypes_ (n_archetypes, n_features), coefficients_ (n_samples, n_archetypes), residual_,
-    ||X - coefficients archetypes||_F / ||X||_F, and result_, the full ``Archetypes`` with points in columns.
+    After ``fit``: ``archetypes_`` (n_archetypes, n_features), ``coefficients_`` (n_samples, n_archetypes), ``residual_``,
+    ||X - coefficients archetypes||_F / ||X||_F, and ``result_``, the full ``Archetypes`` with points in columns.
     """
 
     def __init__(self, n_archetypes: int, **options: Any) -> None:

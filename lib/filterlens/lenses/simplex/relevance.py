@@ -81,7 +81,7 @@ def positional_relevance(
         the same d, ``order`` puts them together by l0.
     depthwise: a depthwise layer (as many groups as filters) is refused: its filters act on different channels, none can stand in
         for another. True ranks them all the same as one cloud, with a warning.
-    seed and solver: of ``archetypal_analysis`` (tol, max_iter, init, restarts, method, coreset).
+    seed, solver: of ``archetypal_analysis`` (tol, max_iter, init, restarts, method, coreset).
 
     UserWarnings: d = N, every score is 1 and the ranking says nothing; more archetypes than a simplex has room for (d - 1 > l, as
     in wide 1 x 1 layers on few channels, or above the rank r of the centred filters, as after a low-rank factorisation) or fewer
