@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 TABLES: list[str] = []
 
@@ -33,6 +34,16 @@ def medians(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[s
 @pytest.fixture(scope="session")
 def taking_turns() -> Callable[[dict[str, Callable[[], object]], int], dict[str, float]]:
     return medians
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread and without gradients."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -13,17 +13,9 @@ from torch import nn
 from filterlens import models, network
 from filterlens.lenses.influence import InfluenceCounter, count_ranks, decompose
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 BATCH = 256
 LAYERS = [(64, 10), (2048, 1000)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.no_grad():
-        yield
-    torch.set_num_threads(before)
 
 
 def test_selection_beside_the_forward_pass(benchmark, tables, taking_turns):

@@ -10,16 +10,8 @@ from filterlens.lenses.ranking import geometric_median
 
 peer = pytest.importorskip("geom_median.torch", reason="pip install geom-median")
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPES = [(4608, 512), (1152, 192), (320, 1280), (27, 64)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.no_grad():
-        yield
-    torch.set_num_threads(before)
 
 
 def total(X: Tensor, y: Tensor) -> float:

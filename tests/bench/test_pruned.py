@@ -13,16 +13,8 @@ from torch import nn
 from filterlens import models, network
 from filterlens.lenses.ranking.removal import n_removed, removable, remove_filters
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 BATCH = 32
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.no_grad():
-        yield
-    torch.set_num_threads(before)
 
 
 def multiply_adds(model: nn.Module, image: torch.Tensor) -> int:
