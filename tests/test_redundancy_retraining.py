@@ -103,7 +103,7 @@ def starting(toy, **options) -> redundancy.Retrained:
 def test_all_starts_have_the_same_fresh_logits_for_a_seed(toy) -> None:
     model, _, test = toy
     before = copy.deepcopy(model.state_dict())
-    found = {start: starting(toy, start=start) for start in redundancy.STARTS}
+    found = {start: starting(toy, start=start) for start in redundancy.STARTING_WEIGHTS}
     for done in found.values():
         assert torch.equal(done.model[7].weight, found["random"].model[7].weight)
         assert torch.equal(done.model[7].bias, found["random"].model[7].bias)
@@ -112,7 +112,7 @@ def test_all_starts_have_the_same_fresh_logits_for_a_seed(toy) -> None:
     assert not torch.equal(found["random"].model[7].weight, starting(toy, start="random", seed=6).model[7].weight)
     assert torch.equal(found["trained"].model[0].weight, model[0].weight) and torch.equal(found["trained"].model[3].weight, model[3].weight)
     for at in (0, 2):
-        kinds = [found[start].model[at].weight for start in redundancy.STARTS]
+        kinds = [found[start].model[at].weight for start in redundancy.STARTING_WEIGHTS]
         assert not any(torch.equal(a, b) for a, b in zip(kinds, kinds[1:] + kinds[:1], strict=True))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -141,7 +141,7 @@ def test_fabricated_filters_are_mixtures_of_the_archetypes(toy) -> None:
 
 def test_training_starts_where_it_is_said_to(toy) -> None:
     model, train, test = toy
-    for start in redundancy.STARTS:
+    for start in redundancy.STARTING_WEIGHTS:
         one, two = (
             redundancy.start_and_train(model, train, test, start=start, epochs=2, seed=1, lr=0.01, normalization=HALF) for _ in range(2)
         )

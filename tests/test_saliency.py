@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from filterlens import network
 from filterlens.lenses.ranking import remove_filters
-from filterlens.lenses.redundancy.saliency import SETS, VARIANTS, grad_cam_triple
+from filterlens.lenses.redundancy.saliency import SETS, WITHOUT_FILTERS, grad_cam_triple
 from filterlens.lenses.simplex import layer_relevance
 
 torch.set_num_threads(1)
 N, K, CLASSES = 3, 8, 4
 IMAGES = torch.rand(N, 2, 22, 26, generator=torch.Generator().manual_seed(1))
-NAMES = ("standard", *VARIANTS)
+NAMES = ("standard", *WITHOUT_FILTERS)
 
 
 class Net(nn.Module):
@@ -66,7 +66,7 @@ def literal(model: nn.Module, at: str, images: Tensor, targets: Tensor) -> Tenso
 def test_maps_are_the_formula_written_out(at):
     found = grad_cam_triple(NET, "conv", IMAGES, at=at, rate=0.5)
     assert torch.equal(found.targets, NET(IMAGES).argmax(1)) and tuple(found.maps) == NAMES
-    expected = {"standard": NET} | {name: remove_filters(NET, {"conv": found.removed[name]}, example=IMAGES[:1]) for name in VARIANTS}
+    expected = {"standard": NET} | {name: remove_filters(NET, {"conv": found.removed[name]}, example=IMAGES[:1]) for name in WITHOUT_FILTERS}
     for name, model in expected.items():
         assert found.maps[name].shape == (N, 22, 26) and found.maps[name].min() >= 0 and found.maps[name].max() <= 1
         assert torch.allclose(found.maps[name].double(), literal(model, at, IMAGES, found.targets), atol=2e-5), name
@@ -89,7 +89,7 @@ def test_a_network_whose_maps_fit_on_paper():
     scaled = ((image - 1) / 155)[0, 0]  # class 0: (5 - 2 * 2) x / 156, which scaled is x itself
     found = grad_cam_triple(paper(), "0", image, at="1", rate=0.25, fraction=0.5)
     assert found.targets.tolist() == [0] and torch.allclose(found.maps["standard"][0], scaled, atol=1e-6)
-    for name in VARIANTS:
+    for name in WITHOUT_FILTERS:
         (gone,) = found.removed[name].tolist()
         left = {0: -4, 1: 1, 2: 5, 3: 1}[gone]  # sum of w_k A_k / x without that channel
         assert torch.allclose(found.maps[name][0], scaled if left > 0 else 0 * scaled, atol=1e-6)
@@ -112,7 +112,7 @@ def test_a_map_that_is_zero_everywhere_is_empty_and_resembles_nothing():
 
 def test_likeness_by_its_definitions():
     found = grad_cam_triple(NET, "conv", IMAGES, at="relu", rate=0.5)
-    for name in VARIANTS:
+    for name in WITHOUT_FILTERS:
         for i in range(N):
             a, b = found.maps[name][i].double().numpy(), found.maps["standard"][i].double().numpy()
             assert float(found.pearson[name][i]) == pytest.approx(np.corrcoef(a.ravel(), b.ravel())[0, 1])
@@ -128,7 +128,7 @@ def test_which_filters_go():
     ranking = layer_relevance(NET, "conv")
     found = grad_cam_triple(NET, "conv", IMAGES, rate=0.75, ranking=ranking, seed=3)
     rows = NET.conv.weight.detach().double().flatten(1)
-    assert {name: len(gone) for name, gone in found.removed.items()} == dict.fromkeys(VARIANTS, 6)
+    assert {name: len(gone) for name, gone in found.removed.items()} == dict.fromkeys(WITHOUT_FILTERS, 6)
     assert torch.equal(found.removed["without_archetypes"], ranking.needed(6))
     assert set(found.removed["without_median"].tolist()) == set(torch.cdist(rows, rows).sum(1).argsort()[:6].tolist())
     assert set(SETS.values()) == {"median_gm", "archetypes", "random"} and (found.layer, found.rate) == ("conv", 0.75)

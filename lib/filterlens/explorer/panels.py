@@ -82,7 +82,7 @@ class Pictures(Panel):
     size: int = 96
 
     def check(self) -> None:
-        _several("pictures", self.pictures, Image)
+        check_several("pictures", self.pictures, Image)
         if self.columns is not None:
             checks.integer("columns", self.columns, 1)
         checks.integer("size", self.size, 8, 512)
@@ -99,14 +99,14 @@ class Bars(Panel):
     cut: int | None = None
 
     def check(self) -> None:
-        _several("labels", self.labels, str)
+        check_several("labels", self.labels, str)
         _series(self.series, len(self.labels))
         if self.cut is not None:
             checks.integer("cut", self.cut, 0, len(self.labels))
         if self.highlight is not None:
             checks.integer("highlight", self.highlight, 0, len(self.labels) - 1)
         if self.picks is not None:
-            _picks("picks", self.picks, len(self.labels))
+            check_picks("picks", self.picks, len(self.labels))
 
     def encode(self) -> dict[str, Any]:
         return {**super().encode(), "series": _lines(self.series)}
@@ -149,14 +149,14 @@ class Matrix(Panel):
     picks: Sequence[Sequence[Pick | None]] | None = None
 
     def check(self) -> None:
-        _several("rows", self.rows, str)
-        _several("columns", self.columns, str)
+        check_several("rows", self.rows, str)
+        check_several("columns", self.columns, str)
         checks.tensor("values", self.values, "r c", sizes={"r": len(self.rows), "c": len(self.columns)})
         if self.picks is not None:
             if not isinstance(self.picks, list | tuple) or len(self.picks) != len(self.rows):
                 raise ValueError(f"picks: got {checks.describe(self.picks)}, expected a row for each of the {len(self.rows)} rows")
             for i, row in enumerate(self.picks):
-                _picks(f"picks[{i}]", row, len(self.columns))
+                check_picks(f"picks[{i}]", row, len(self.columns))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -166,7 +166,7 @@ class Numbers(Panel):
     rows: Sequence[Sequence[str]]
 
     def check(self) -> None:
-        _several("rows", self.rows, tuple | list)
+        check_several("rows", self.rows, tuple | list)
         for row in self.rows:
             if len(row) not in (2, 3) or not all(isinstance(cell, str) for cell in row):
                 raise ValueError(f"rows: got {row!r}, expected (name, text) or (name, text, explanation)")
@@ -193,7 +193,7 @@ class Tree(Panel):
     edges: Sequence[tuple[int, int, float]]
 
     def check(self) -> None:
-        _several("nodes", self.nodes, tuple)
+        check_several("nodes", self.nodes, tuple)
         for picture, level in self.nodes:
             _is("nodes", picture, Image)
             checks.integer("nodes: level", level, 0)
@@ -248,7 +248,7 @@ def _encoded(value: Any) -> Any:
 
 
 def _lines(series: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"name": name, "values": _numbers(name, values)} for name, values in series.items()]
+    return [{"name": name, "values": rounded(name, values)} for name, values in series.items()]
 
 
 def _series(series: object, n: int) -> None:
@@ -256,17 +256,19 @@ def _series(series: object, n: int) -> None:
         raise TypeError(f"series: got {checks.describe(series)}, expected a dict, name -> numbers")
     for name, values in series.items():
         words("series", name)
-        found = len(_numbers(name, values))
+        found = len(rounded(name, values))
         if found != n:
             raise ValueError(f"series[{name!r}]: got {found} numbers, expected {n}")
 
 
-def _numbers(name: str, values: Any) -> list[float]:
+def rounded(name: str, values: Any) -> list[float]:
+    """Numbers of a list, an array or a tensor, to six digits; TypeError or ValueError naming the one that is no real number."""
     listed = _plain(values.detach().cpu().flatten() if isinstance(values, Tensor) else values)
     return [float(f"{checks.real(f'series[{name!r}][{i}]', value):.6g}") for i, value in enumerate(listed)]
 
 
-def _picks(name: str, picks: object, n: int) -> None:
+def check_picks(name: str, picks: object, n: int) -> None:
+    """Raise unless there is a pick, or None, for each of n things; ValueError or TypeError naming the argument."""
     if not isinstance(picks, list | tuple) or len(picks) != n:
         raise ValueError(f"{name}: got {checks.describe(picks)}, expected {n} dicts of axes and values, or None among them")
     for i, pick in enumerate(picks):
@@ -285,7 +287,8 @@ def _is(name: str, value: object, kind: Any) -> None:
         raise TypeError(f"{name}: got {checks.describe(value)}, expected {said}")
 
 
-def _several(name: str, values: object, kind: Any) -> None:
+def check_several(name: str, values: object, kind: Any) -> None:
+    """Raise TypeError or ValueError naming the argument unless the values are a list, not empty, of this kind."""
     if isinstance(values, str | Tensor) or not isinstance(values, Sequence):
         raise TypeError(f"{name}: got {checks.describe(values)}, expected a list")
     if not values:

@@ -8,7 +8,7 @@ from typing import Any
 
 from filterlens import checks
 from filterlens.explorer.images import Pick, words
-from filterlens.explorer.panels import Panel, _numbers, _picks, _several
+from filterlens.explorer.panels import Panel, check_picks, check_several, rounded
 
 Point = tuple[float, float]
 
@@ -39,18 +39,18 @@ class Scatter(Panel):
     link_label: str = ""
 
     def check(self) -> None:
-        _several("names", self.names, str)
+        check_several("names", self.names, str)
         for name in ("x", "y", "values"):
             if isinstance(getattr(self, name), str) or not hasattr(getattr(self, name), "__len__"):
                 raise TypeError(f"{name}: got {checks.describe(getattr(self, name))}, expected a list of numbers")
-            if len(_numbers(name, getattr(self, name))) != len(self.names):
+            if len(rounded(name, getattr(self, name))) != len(self.names):
                 raise ValueError(f"{name}: got {len(getattr(self, name))} numbers, expected one for each of the {len(self.names)} names")
         for name in ("value_label", "x_label", "y_label", "mark_label", "outline_label", "link_label"):
             words(name, getattr(self, name))
         if self.highlight is not None:
             checks.integer("highlight", self.highlight, 0, len(self.names) - 1)
         if self.picks is not None:
-            _picks("picks", self.picks, len(self.names))
+            check_picks("picks", self.picks, len(self.names))
         for x, y, name in self.marks:
             checks.real("marks: x", x)
             checks.real("marks: y", y)
@@ -65,7 +65,7 @@ class Scatter(Panel):
             checks.real("links: share", share, 0, 1)
 
     def encode(self) -> dict[str, Any]:
-        lists = {name: _numbers(name, getattr(self, name)) for name in ("x", "y", "values")}
+        lists = {name: rounded(name, getattr(self, name)) for name in ("x", "y", "values")}
         marks = [[float(x), float(y), name] for x, y, name in self.marks]
         outline = [[float(x), float(y)] for x, y in self.outline]
         return {**super().encode(), **lists, "marks": marks, "outline": outline, "links": [[int(i), float(s)] for i, s in self.links]}

@@ -41,7 +41,7 @@ ORDERS = {
     "fabricated": "fabricated,\nas they are drawn",
     "matched": "fabricated, each at\nthe nearest original",
 }
-STARTS = {
+START_LINES = {
     "random": ("random", "0.45", "o"),
     "trained": ("trained weights", "#0072b2", "s"),
     "fabricated": ("fabricated, Dirichlet(1)", "#d55e00", "^"),
@@ -122,7 +122,7 @@ def starts(rows: Any, ax: Axes, *, epochs: int | None = None, baseline: float | 
     rows: a table with start, seed, epoch (0: before training) and accuracy; epochs: as for ``retraining``.
     """
     rows = _table("rows", rows, ("start", "seed", "epoch", "accuracy"))
-    return _epochs(rows, "start", STARTS, ax, epochs, baseline)
+    return _epochs(rows, "start", START_LINES, ax, epochs, baseline)
 
 
 def stability_matrix(result: Any, ax: Axes, *, measure: str = "spearman") -> Axes:

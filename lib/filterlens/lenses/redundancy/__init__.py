@@ -7,7 +7,7 @@
 
 from .curve import COMPARISONS, RATES, SETS, RemovalCurve, RemovalRow, verdict
 from .removal import SEEDED, chosen, removal_curve
-from .retraining import STARTS, Retrained, prune_and_retrain, start_and_train
+from .retraining import STARTING_WEIGHTS, Retrained, prune_and_retrain, start_and_train
 from .saliency import SaliencyTriple, grad_cam_triple
 from .stability import VARIANTS, ChannelOrder, Stability, channel_order, stability
 
@@ -16,7 +16,7 @@ __all__ = [
     "RATES",
     "SEEDED",
     "SETS",
-    "STARTS",
+    "STARTING_WEIGHTS",
     "VARIANTS",
     "ChannelOrder",
     "RemovalCurve",

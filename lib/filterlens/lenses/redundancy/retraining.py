@@ -24,7 +24,7 @@ from ..simplex.reading import logits_layer, share
 from .evaluation import checked
 from .removal import removed_layers
 
-STARTS = ("random", "trained", "fabricated")
+STARTING_WEIGHTS = ("random", "trained", "fabricated")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ def start_and_train(
     """
     (train, test), _, _ = checked(model, normalization, train=train, test=test)
     _settings(epochs, seed, lr, batch_size)
-    checks.choice("start", start, STARTS)
+    checks.choice("start", start, STARTING_WEIGHTS)
     share("fraction", fraction)
     logits = logits_layer(model)
     if logits is None:

@@ -23,7 +23,7 @@ from ..simplex import layer_relevance
 from .removal import chosen
 
 SETS = {"without_median": "median_gm", "without_archetypes": "archetypes", "without_random": "random"}  # as ``removal.chosen`` names them
-VARIANTS = tuple(SETS)
+WITHOUT_FILTERS = tuple(SETS)
 TOP = 0.2  # share of the pixels that count as the most salient
 SSIM = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}  # Wang et al. 2004
 SMALLEST = 11  # pixels: the window of that SSIM
@@ -33,7 +33,8 @@ SMALLEST = 11  # pixels: the window of that SSIM
 class SaliencyTriple:
     """Grad-CAM maps of one set of images, and how alike the three without filters are to the standard one.
 
-    ``maps``, ``empty`` and ``probability`` have the keys "standard" and VARIANTS, the similarities and ``removed`` VARIANTS alone.
+    ``maps``, ``empty`` and ``probability`` have the keys "standard" and WITHOUT_FILTERS, the similarities and ``removed`` the latter
+    alone.
     """
 
     maps: dict[str, Tensor]  # (n, h, w), every map scaled to [0, 1] by itself
@@ -116,9 +117,9 @@ def grad_cam_triple(
         empty={name: (found == 0).flatten(1).all(1) for name, found in maps.items()},
         probability=probability,
         targets=targets,
-        pearson={name: metrics.pearson_per_image(maps[name], standard).nan_to_num(0.0) for name in VARIANTS},
-        ssim={name: _ssim(maps[name], standard) for name in VARIANTS},
-        iou={name: _overlap(maps[name], standard) for name in VARIANTS},
+        pearson={name: metrics.pearson_per_image(maps[name], standard).nan_to_num(0.0) for name in WITHOUT_FILTERS},
+        ssim={name: _ssim(maps[name], standard) for name in WITHOUT_FILTERS},
+        iou={name: _overlap(maps[name], standard) for name in WITHOUT_FILTERS},
         removed=removed,
         layer=layer,
         rate=rate,

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import checks, network
 from .archetypes import archetypal_analysis
-from .fabrication import _law, fabricate
+from .fabrication import fabricate, law
 from .reading import CONVOLUTIONS, archetype_count, filters_and_groups, logits_layer, module_named, share, swapped
 
 
@@ -62,7 +62,7 @@ def fabricate_network(
         n = _per_group(model, name)
         checks.tensor(f"model: weight of {name!r}", model.get_submodule(name).weight, "c_out c_in kh kw")
         if n > 1:
-            _law(concentration, archetype_count(n, fraction))
+            law(concentration, archetype_count(n, fraction))
     model = copy.deepcopy(model)
     fabricated, kept, fresh = [], [], []
     for at, name in enumerate(convolutions):

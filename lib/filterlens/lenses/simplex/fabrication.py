@@ -40,7 +40,7 @@ def fabrication_weights(d: int, n: int, *, concentration: float | str | tuple[st
     Raises TypeError or ValueError naming the argument.
     """
     d, n = checks.integer("d", d, 1), checks.integer("n", n, 1)
-    alpha, k = _law(concentration, d)
+    alpha, k = law(concentration, d)
     generator = np.random.default_rng(checks.integer("seed", seed, 0))
     weights = np.zeros((n, d))
     if k < d:
@@ -71,12 +71,12 @@ def expected_variance_ratio(d: int, concentration: float | str | tuple[str, int]
     d: at least 2, since one archetype has no variance. Raises TypeError or ValueError naming the argument.
     """
     d = checks.integer("d", d, 2)
-    alpha, k = _law(concentration, d)
+    alpha, k = law(concentration, d)
     return 1 / (d * alpha + 1) if k == d else (2 * d / (k + 1) - 1) / (d - 1)
 
 
-def _law(concentration: object, d: int) -> tuple[float, int]:
-    """alpha and how many archetypes a row mixes."""
+def law(concentration: object, d: int) -> tuple[float, int]:
+    """alpha of a concentration, and how many of d archetypes a row mixes; TypeError or ValueError if it is none."""
     known = f"a number in [{SMALLEST}, {LARGEST:.0e}], 'sparse' or ('k-sparse', k)"
     if isinstance(concentration, str):
         if concentration != "sparse":
