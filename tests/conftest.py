@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks are slower on several threads than on one
 
@@ -32,3 +37,13 @@ def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr("filterlens.data.archives.DEBIAN_FASHION", tmp_path / "nowhere")
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     return tmp_path
+
+
+@pytest.fixture
+def ax() -> Iterator[Axes]:
+    """Axes of a figure of their own."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots()
+    yield ax
+    plt.close(figure)

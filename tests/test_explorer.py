@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import traitlets
+from explorer_pages import page_of
 from filterlens.explorer import Axis, Beside, BudgetError, Explorer, panels, sheets
 from filterlens.explorer.axes import Axes
 from hypothesis import given, settings
@@ -407,11 +408,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the runner does before a notebook starts when it wants states."""
     monkeypatch.setenv(sheets.FOLDER, str(tmp_path / "3-toy.sheets"))
     return tmp_path / "3-toy.sheets"
-
-
-def page_of(explorer: Explorer) -> tuple[str, dict[str, Any]]:
-    data, _ = explorer._repr_mimebundle_()
-    return data["text/html"], json.loads(re.search(r'<script type="application/json">(.*)</script>', data["text/html"], re.S).group(1))
 
 
 def unpacked(text: str) -> list[Any]:

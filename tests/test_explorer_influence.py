@@ -9,11 +9,13 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from explorer_pages import page_and_its_file
 from test_explorer_characters import HARNESS, textual
 from torch import Tensor, nn
 
@@ -365,13 +367,8 @@ def test_it_starts_with_five_and_hides_r_where_it_does_not_matter() -> None:
     assert explorer._answer_2["panels"] != linked
 
 
-def test_the_page_holds_the_first_pick_and_one_file_beside_it_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setenv("FILTERLENS_SHEETS", str(tmp_path / "toy.sheets"))
-    bundle, _ = influence_explorer(pooled())._repr_mimebundle_()
-    text = bundle["text/html"]
-    state = json.loads(text[text.index('json">') + 6 : text.index("</script>")].replace("<\\/", "</"))
-    (file,) = (tmp_path / "toy.sheets").glob("*.js")
-    assert {renderer["sheet"] for renderer in state["renderers"]} == {file.stem}
+def test_the_page_holds_the_first_pick_and_one_file_beside_it_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _, state = page_and_its_file(lambda: influence_explorer(pooled()), tmp_path / "toy.sheets", monkeypatch)
     assert all(renderer["computed"][1] == "" and renderer["first"] for renderer in state["renderers"])
     with pytest.raises(sheets.BudgetError, match="the toy"):
         sheets.Sheets(tmp_path / "toy.sheets", budget=100).write_one({}, whose="the toy")

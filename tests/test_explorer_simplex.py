@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from explorer_pages import page_and_its_file
 from test_explorer_characters import textual
 from test_explorer_influence import PANELS, assert_same, node
 from torch import Tensor
@@ -321,13 +322,9 @@ def test_it_starts_with_a_quarter_and_filters_follow_the_layer() -> None:
     assert simplex_explorer(layers(), curves={"one": rows((0.0, 0.1, 0.2))}).rate == 10
 
 
-def test_the_page_fetches_one_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setenv("FILTERLENS_SHEETS", str(tmp_path / "toy.sheets"))
-    bundle, _ = simplex_explorer(layers())._repr_mimebundle_()
-    text = bundle["text/html"]
-    state = json.loads(text[text.index('json">') + 6 : text.index("</script>")].replace("<\\/", "</"))
-    (file,) = (tmp_path / "toy.sheets").glob("*.js")
-    assert {renderer["sheet"] for renderer in state["renderers"]} == {file.stem} and "fl-fallback" in text
+def test_the_page_fetches_one_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text, _ = page_and_its_file(lambda: simplex_explorer(layers()), tmp_path / "toy.sheets", monkeypatch)
+    assert "fl-fallback" in text
 
 
 def scatter(**changes: Any) -> Scatter:

@@ -17,13 +17,6 @@ from filterlens.figures import pictures
 from filterlens.lenses.decoding import CHARACTERS, CharacterNetwork, contributions, decode, error_table
 
 
-@pytest.fixture
-def ax():
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
-
-
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import to_hex
+from read_figures import legend, texts, ticks
 from torch import nn
 
 from filterlens import metrics
@@ -36,27 +37,8 @@ MODELS = pd.DataFrame(
 )  # fmt: skip
 
 
-@pytest.fixture
-def ax():
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
-
-
 def heights(ax) -> list[float]:
     return [patch.get_height() for patch in ax.patches]
-
-
-def texts(ax) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
-def ticks(axis) -> list[str]:
-    return [label.get_text() for label in axis.get_ticklabels()]
-
-
-def legend(ax) -> list[str]:
-    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 # sketches

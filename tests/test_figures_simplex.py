@@ -15,6 +15,7 @@ import pytest
 import torch
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
+from read_figures import legend, texts, ticks
 
 from filterlens.figures import simplex as figures
 from filterlens.lenses.simplex import archetypal_analysis
@@ -29,14 +30,7 @@ RANKING = SimpleNamespace(archetypes=FOUND, codes=FOUND.A, l0=L0, entropy=torch.
 GROUPED = SimpleNamespace(archetypes=(FOUND, FOUND), codes=None, l0=L0)
 PLANE = torch.tensor([[0.0, 4, 1, 1.5, 2], [0, 0.5, 3, 1, 1]], dtype=torch.float64)
 PHOTOGRAPHS = torch.rand(2, 3, 12, 14, generator=torch.Generator().manual_seed(1))
-VARIANTS = ("without_median", "without_archetypes", "without_random")
-
-
-@pytest.fixture
-def ax():
-    figure, ax = plt.subplots()
-    yield ax
-    plt.close(figure)
+WITHOUT_FILTERS = ("without_median", "without_archetypes", "without_random")
 
 
 @pytest.fixture
@@ -52,18 +46,6 @@ def row():
     yield make
     for figure in made:
         plt.close(figure)
-
-
-def texts(ax) -> list[str]:
-    return [text.get_text() for text in ax.texts]
-
-
-def ticks(axis) -> list[str]:
-    return [label.get_text() for label in axis.get_ticklabels()]
-
-
-def legend(ax) -> list[str]:
-    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def lines(ax) -> dict:
@@ -307,12 +289,12 @@ def test_fabricated_maps_stand_beside_the_image(row):
 
 
 def triple() -> SimpleNamespace:
-    maps = {name: torch.rand(2, 12, 14) for name in ("standard", *VARIANTS)}
+    maps = {name: torch.rand(2, 12, 14) for name in ("standard", *WITHOUT_FILTERS)}
     maps["without_random"][1] = 0
-    likeness = {name: torch.tensor([0.2 * i + 0.1, 0.2 * i + 0.2]) for i, name in enumerate(VARIANTS)}
+    likeness = {name: torch.tensor([0.2 * i + 0.1, 0.2 * i + 0.2]) for i, name in enumerate(WITHOUT_FILTERS)}
     empty = {name: (found == 0).flatten(1).all(1) for name, found in maps.items()}
     return SimpleNamespace(maps=maps, empty=empty, pearson=likeness, ssim=likeness, iou=likeness, targets=torch.tensor([1, 2]), layer="conv_head",
-                           removed=dict.fromkeys(VARIANTS, torch.arange(6)))  # fmt: skip
+                           removed=dict.fromkeys(WITHOUT_FILTERS, torch.arange(6)))  # fmt: skip
 
 
 def test_saliency_lays_each_map_over_its_grey_photograph(row):
