@@ -112,6 +112,44 @@ def spearman_per_image(a: Tensor, b: Tensor) -> Tensor:
     return _correlation(_ranks(a), _ranks(b).to(a.device))
 
 
+def map_ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Mean structural similarity of maps a (p, H, W) to reference maps b (p, H, W): (p,) in double precision, on a's device.
+
+    Wang et al. 2004 (IEEE TIP 13:4): Gaussian window of 11, sigma 1.5, K1 = .01, K2 = .03, biased covariances, the mean over the
+    places where the window fits; data range = max - min of the reference, so that it is symmetric only for a shared range.
+    By scikit-image where the window fits; it knows no smaller Gaussian window, so that maps under 11 get the same formula here with
+    the largest odd window that fits. NaN for maps under 3 x 3 and where the reference is constant.
+    Raises TypeError or ValueError naming the argument.
+    """
+    checks.tensor("a", a, "p H W")
+    checks.tensor("b", b, "p H W", sizes=dict(zip("pHW", a.shape, strict=True)))
+    window = min(11, *(side - 1 + side % 2 for side in a.shape[1:]))
+    ranges = (b.amax((1, 2)).double() - b.amin((1, 2)).double()).tolist()
+    found = torch.full((len(a),), math.nan, dtype=torch.float64)
+    pairs = zip(*(x.detach().cpu().double() for x in (a, b)), ranges, strict=True)
+    for at, (x, y, span) in enumerate(pairs):
+        if span > 0 and window >= 3:
+            found[at] = _ssim(x, y, span, window)
+    return found.to(a.device)
+
+
+def _ssim(x: Tensor, y: Tensor, span: float, window: int) -> float:
+    """SSIM of two maps (H, W) in double precision, see ``map_ssim``."""
+    if window == 11:
+        from skimage.metrics import structural_similarity
+
+        options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": span}
+        return float(structural_similarity(x.numpy(), y.numpy(), **options))
+    line = torch.exp(-0.5 * (torch.arange(window, dtype=torch.float64) - window // 2).square() / 1.5**2)
+    line = line / line.sum()
+    means = torch.nn.functional.conv2d(torch.stack([x, y, x * x, y * y, x * y])[:, None], (line[:, None] * line)[None, None])[:, 0]
+    mean_x, mean_y, xx, yy, xy = means
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure = (2 * (xy - mean_x * mean_y) + c2) / (xx - mean_x**2 + yy - mean_y**2 + c2)
+    return float((luminance * structure).mean())
+
+
 def _rows(x: Tensor) -> Tensor:
     return x.detach().double().flatten(1)
 

@@ -64,13 +64,16 @@ def feature_point(model: nn.Module, layer: str, *, example: Tensor, pre_activati
     return find_point(model, layer, example=example, pre_activation=pre_activation).name
 
 
-def find_point(model: nn.Module, layer: str, *, example: Tensor, pre_activation: bool = False) -> Point:
-    """``feature_point`` with the number of the module's call, 0 unless the module is used in several places."""
+def find_point(model: nn.Module, layer: str, *, example: Tensor, pre_activation: bool = False, argument: str = "example") -> Point:
+    """``feature_point`` with the number of the module's call, 0 unless the module is used in several places.
+
+    argument: what errors call the example.
+    """
     named = network._find("layer", model, layer)
-    checks.tensor("example", example, "n c h w")
+    checks.tensor(argument, example, "n c h w")
     if not isinstance(pre_activation, bool):
         raise TypeError(f"pre_activation: got {checks.describe(pre_activation)}, expected True or False")
-    seen = _run(model, example[:1])
+    seen = _run(model, example[:1], argument)
     at = next((i for i, call in enumerate(seen) if call.module is named), None)
     if at is None:
         raise ValueError(f"layer: {layer!r} is not run when the model is, expected a layer of its forward pass")
@@ -116,7 +119,7 @@ def _activated(seen: list[_Seen], at: int) -> bool:
     return any(id(call.module) in inside and is_activation(call.module) and call.gave is seen[at].gave for call in seen[:at])
 
 
-def _run(model: nn.Module, image: Tensor) -> list[_Seen]:
+def _run(model: nn.Module, image: Tensor, argument: str) -> list[_Seen]:
     """Every call of a named module in one forward pass, in the order in which they end."""
     seen: list[_Seen] = []
     entered: dict[str, list[tuple[Tensor | None, int]]] = {}
@@ -144,7 +147,7 @@ def _run(model: nn.Module, image: Tensor) -> list[_Seen]:
             if name:
                 stack.callback(module.register_forward_pre_hook(enter(name)).remove)
                 stack.callback(module.register_forward_hook(leave(name)).remove)
-        with network.evaluating(model), network._blamed("images", image):
+        with network.evaluating(model), network._blamed(argument, image):
             model(image.clone())
     return seen
 
@@ -176,16 +179,18 @@ class Tap(nn.Module):
         except network._Reached as reached:
             if reached.by is not token:
                 raise
-            return self._maps(reached.value)
+            return checked_maps(reached.value, self.point.name)
         finally:
             handle.remove()
         raise RuntimeError(f"layer: the forward pass ended without call {self.point.call} of {self.point.name!r}")
 
-    def _maps(self, output: Any) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim not in (2, 4) or not output.is_floating_point():
-            found = checks.describe(output)
-            raise ValueError(f"layer: {self.point.name!r} gives {found}, expected a layer that gives maps (n, k, h, w) or vectors (n, k)")
-        return output if output.ndim == 4 else output[:, :, None, None]
+
+def checked_maps(output: Any, layer: str) -> Tensor:
+    """A module's output as maps (n, k, H, W), vectors (n, k) as 1 x 1; a ValueError naming ``layer`` for anything else."""
+    if not isinstance(output, Tensor) or output.ndim not in (2, 4) or not output.is_floating_point():
+        found = checks.describe(output)
+        raise ValueError(f"layer: {layer!r} gives {found}, expected a layer that gives maps (n, k, h, w) or vectors (n, k)")
+    return output if output.ndim == 4 else output[:, :, None, None]
 
 
 @contextmanager
