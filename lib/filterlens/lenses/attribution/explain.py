@@ -1,0 +1,174 @@
+"""Explain one kernel's map in image space: what the isolation lens is compared with.
+
+Zeiler and Fergus 2014 (Deconvolution), Springenberg et al. 2015 (guided backpropagation), Bach et al. 2015 (LRP), through
+captum and zennit. ``routing`` brings the network into the form these ask for, ``scaling`` the pattern into that of an image.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from ... import checks, network
+from ..isolation.point import Tap, find_point, frozen
+from .routing import Activation, Addition, Affine, Routed
+from .scaling import SCALES, scaled
+
+METHODS = ("gradient", "deconvolution", "guided", "lrp")
+SIGNALS = ("map", "peak")
+EPSILON = 1e-9  # of the largest |z|: small enough that relevance is conserved to 1e-5, in float64
+
+
+@torch.inference_mode(False)
+def explain(
+    model: nn.Module,
+    layer: str,
+    kernel: int,
+    images: Tensor,
+    *,
+    method: str,
+    signal: str = "map",
+    scale: str = "peak",
+    pre_activation: bool = False,
+    on_inactive: str = "raise",
+    batch_size: int = 8,
+) -> Tensor:
+    """What of the images drives a kernel, by a signal sent back from its map: (n, c, h, w), signed.
+
+    layer: any module that gives maps (n, k, H, W) or vectors; of a convolution or normalisation the maps after the activation
+        that follows it, see ``isolation.feature_point``; ``pre_activation`` takes them as they are.
+    images: normalized images (n, c, h, w).
+    method: how the signal R passes a ReLU (or ReLU6) with input a; max-pools hand it to the unit they took, all else is the gradient:
+        "gradient" R * 1[a passes], "deconvolution" max(R, 0), "guided" max(R, 0) * 1[a passes];
+        "lrp" the epsilon rule R_in = a * W^T (R / (z + eps sign z)), eps = 1e-9 max|z| of the image, in float64: for convolutions,
+        linear layers, batch normalisations (each by itself: with such an eps the same as merged into their convolution), average
+        pools and residual additions alike. Biases absorb relevance; without any the pattern sums to the signal.
+    signal: what is sent: "map" the map itself, "peak" a one at its largest value; zeros in all other channels.
+    scale: the pattern as an image. "peak" times max|X| / max|pattern|; "raw" as it is; "range" its minimum and maximum to those of X;
+        "fit" times the positive factor that keeps the map best, min ||F(s pattern) - F|| / ||F||, by a search with 27 forward passes.
+        The paper does not say which it uses: state yours beside every number.
+    on_inactive: a map of zeros has no signal. "raise" a ValueError that names the images, or "skip" them: rows of NaN.
+    batch_size: images at a time; memory is that of their activations and gradients, for "lrp" about four times as much.
+
+    Functions of the network that have no rule for the method are refused (ValueError naming ``model``): activations other than
+    ReLU and ReLU6, products of maps, normalisation by the image's own statistics, and what torch does not show (scripted functions).
+    "gradient" takes any network. With so small an eps, LRP of the signal "map" is X * d(sum of the map)/dX up to rounding.
+
+    The model is left as it was: weights, gradients, ``requires_grad``, hooks, modes; also after an error.
+    Raises TypeError or ValueError naming the argument.
+    """
+    checks.module("model", model)
+    ready = _ready(model, images)
+    checks.choice("method", method, METHODS)
+    checks.choice("signal", signal, SIGNALS)
+    checks.choice("scale", scale, SCALES)
+    checks.choice("on_inactive", on_inactive, ["raise", "skip"])
+    checks.integer("batch_size", batch_size, 1)
+    checks.integer("kernel", kernel, 0)
+    point = find_point(model, layer, example=ready, pre_activation=pre_activation)
+    tap = Tap(model, point)
+    parts = []
+    with frozen(model):
+        n_kernels = _maps(tap, ready[:1]).shape[1]
+        checks.integer("kernel", kernel, 0, n_kernels - 1)
+        for start in range(0, len(ready), batch_size):
+            part = ready[start : start + batch_size]
+            maps = _maps(tap, part)
+            idle = (maps[:, kernel] == 0).flatten(1).all(1)
+            if bool(idle.any()) and on_inactive == "raise":
+                raise _inactive(layer, kernel, [start + int(i) for i in idle.nonzero()])
+            patterns = _patterns(tap, part, _signal(maps, kernel, signal), method)
+
+            def loss(candidates: Tensor, wanted: Tensor = maps[:, kernel]) -> Tensor:
+                found = _maps(tap, candidates)[:, kernel]
+                return (found - wanted).flatten(1).norm(dim=1)
+
+            shown = scaled(patterns, part, scale, loss)
+            shown[idle] = float("nan")
+            parts.append(shown)
+    return torch.cat(parts).to(images)
+
+
+def _ready(model: nn.Module, images: Tensor) -> Tensor:
+    """The images, checked, in the precision and on the device of the network."""
+    checks.tensor("images", images, "n c h w")
+    own = next((value for value in [*model.parameters(), *model.buffers()] if value.is_floating_point()), images)
+    return images.detach().clone().to(own)
+
+
+def _maps(tap: Tap, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return tap(images.clone())
+
+
+def _inactive(layer: str, kernel: int, rows: list[int]) -> ValueError:
+    from ..isolation import InactiveKernelError
+
+    return InactiveKernelError(
+        f"images: kernel {kernel} of {layer!r} has a map of zeros on images {rows}, so there is nothing to explain; "
+        f"on_inactive='skip' gives them rows of NaN"
+    )
+
+
+def _signal(maps: Tensor, kernel: int, which: str) -> Tensor:
+    """What is sent back (n, k, H, W): zero but for one channel."""
+    found = torch.zeros_like(maps)
+    if which == "map":
+        found[:, kernel] = maps[:, kernel]
+    else:
+        own = maps[:, kernel].flatten(1)
+        found[:, kernel] = torch.zeros_like(own).scatter_(1, own.argmax(1, keepdim=True), 1.0).reshape(maps[:, kernel].shape)
+    return found
+
+
+def _patterns(tap: Tap, images: Tensor, signal: Tensor, method: str) -> Tensor:
+    if method == "gradient":
+        from captum.attr import Saliency
+
+        return Saliency(lambda x, sent: (sent * tap(x.clone())).flatten(1).sum(1)).attribute(
+            images, abs=False, additional_forward_args=(signal,)
+        ).detach()  # fmt: skip
+    return _relevance(tap, images, signal) if method == "lrp" else _rectified(tap, images, signal, method)
+
+
+def _rectified(tap: Tap, images: Tensor, signal: Tensor, method: str) -> Tensor:
+    """Deconvolution or guided backpropagation by captum."""
+    from captum.attr import Deconvolution, GuidedBackprop
+
+    routed = _prepared(tap, images, method)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU activations")
+        found = (Deconvolution if method == "deconvolution" else GuidedBackprop)(routed).attribute(
+            images, additional_forward_args=(signal,)
+        )  # fmt: skip
+    return found.detach()
+
+
+def _relevance(tap: Tap, images: Tensor, signal: Tensor) -> Tensor:
+    """LRP by zennit, in float64; a rectifier passes all relevance, as its inactive units have none (and ReLU6's full ones keep it)."""
+    from zennit.composites import LayerMapComposite
+    from zennit.rules import Epsilon, Norm, Pass
+
+    double = images.double().requires_grad_(True)
+    routed = _prepared(tap, double, "lrp")
+    rules = LayerMapComposite([(Affine, Epsilon(_stabilized)), (Addition, Norm(_stabilized)), (Activation, Pass())])
+    with rules.context(routed):
+        maps = routed(double)
+        (found,) = torch.autograd.grad(maps, double, signal.to(maps))
+    return found.to(images)
+
+
+def _prepared(tap: Tap, images: Tensor, method: str) -> Routed:
+    """The network with a module for every call that needs a rule, known from one pass of one image."""
+    routed = Routed(tap, method, sums=method == "lrp")
+    routed(images[:1].detach().requires_grad_(True))
+    return routed
+
+
+def _stabilized(z: Tensor) -> Tensor:
+    """z + eps sign z, with sign 0 = 1, eps relative to the largest |z| of each image; a z of zeros becomes ones."""
+    shift = EPSILON * z.abs().amax(tuple(range(1, z.ndim)), keepdim=True)
+    shift = torch.where(shift > 0, shift, 1)
+    return torch.where(z < 0, z - shift, z + shift)
