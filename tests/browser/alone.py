@@ -1,4 +1,4 @@
-"""The page of one explorer alone, opened from a server and as a file: fixtures for test files that say which ``folder`` it lies in."""
+"""The page of one explorer alone, opened from a server and as a file: fixtures for test files whose ``TOY`` makes the explorer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ import pytest
 from explorers import wait_for
 from playwright.sync_api import Locator, Page
 from sites import served
+from toy_explorers import page_of
+
+from filterlens.explorer import Explorer
+
+
+@pytest.fixture(scope="module")
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the page lies."""
+    with pytest.MonkeyPatch.context() as patch:
+        return page_of(tmp_path_factory.mktemp("toy"), patch, request.module.TOY).parent
+
+
+@pytest.fixture(scope="module")
+def explorer(request: pytest.FixtureRequest) -> Explorer:
+    """Python's own, for the truth."""
+    return request.module.TOY()
 
 
 @pytest.fixture(scope="module", params=["http", "file"])

@@ -42,6 +42,10 @@ class Watch:
         if message.type == "error" and not where.endswith("/favicon.ico"):  # what browsers ask of their own accord
             self.complaints.append(f"{message.text} ({where})")
 
+    def sheets(self) -> list[str]:
+        """The files of explorers' states that were fetched."""
+        return [url for url in self.requests if ".sheets/" in url]
+
     def forgive(self, words: str) -> None:
         """Drop a complaint that the test expected; it is an error if there was none."""
         kept = [complaint for complaint in self.complaints if words not in complaint]

@@ -51,5 +51,13 @@ def findings(page: Page, *, rules: Sequence[str] = (), within: str | None = None
     return out
 
 
+def assert_fits_and_clean(page: Page) -> None:
+    """Nothing reaches beyond the page's width, and axe finds nothing in its explorer, in the light and in the dark theme."""
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    for theme, ground in (("light", "#ffffff"), ("dark", "#121212")):
+        page.evaluate("([theme, ground]) => { document.documentElement.dataset.theme = theme; document.body.style.background = ground; }", [theme, ground])
+        assert findings(page, within=".fl-explorer") == []
+
+
 def _inside(page: Page, place: str, selector: str) -> bool:
     return bool(page.evaluate("([place, selector]) => !!document.querySelector(place)?.closest(selector)", [place, selector]))

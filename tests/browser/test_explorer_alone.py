@@ -8,36 +8,22 @@ import pytest
 from chromium import Watch
 from explorers import check, wait_for
 from playwright.sync_api import Locator, Page, expect
-from regions import findings
+from regions import assert_fits_and_clean
 from sites import served
-from toy_explorers import page_of, toy
+from toy_explorers import toy
 
 from filterlens.explorer import Explorer
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        return page_of(tmp_path_factory.mktemp("toy"), patch).parent
-
-
-@pytest.fixture(scope="module")
-def explorer() -> Explorer:
-    """Python's own, for the truth."""
-    return toy()
-
-
-def sheets(watch: Watch) -> list[str]:
-    return [url for url in watch.requests if ".sheets/" in url]
+TOY = toy
 
 
 def test_the_first_pick_shows_what_python_answers_and_fetches_nothing(page: Page, watch: Watch, root: Locator, explorer: Explorer) -> None:
     assert check(root, explorer) == {"layer": "conv1", "filter": 0, "image": "first", "threshold": 0.0}
     assert page.locator(".fl-fallback").count() == 0
-    assert sheets(watch) == []
+    assert watch.sheets() == []
     root.locator("select[name=filter]").select_option(index=1)
     wait_for(root, filter=1)
-    assert sheets(watch) != []
+    assert watch.sheets() != []
 
 
 def test_every_control_answers_to_the_mouse(page: Page, root: Locator, explorer: Explorer) -> None:
@@ -98,11 +84,7 @@ def test_many_picks_at_once_end_with_the_last(page: Page, root: Locator, explore
 @pytest.mark.parametrize("width", [1440, 375])
 def test_the_explorer_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-    for theme in ("light", "dark"):
-        ground = "#ffffff" if theme == "light" else "#121212"
-        page.evaluate("([theme, ground]) => { document.documentElement.dataset.theme = theme; document.body.style.background = ground; }", [theme, ground])
-        assert findings(page, within=".fl-explorer") == []
+    assert_fits_and_clean(page)
 
 
 def test_a_target_for_a_finger_is_24_pixels(page: Page, root: Locator) -> None:

@@ -8,24 +8,14 @@ import pytest
 from chromium import Watch
 from explorers import check, pick_of, wait_for
 from playwright.sync_api import Locator, Page, expect
-from regions import findings
+from regions import assert_fits_and_clean
 from sites import served
 from test_explorers import changed, names, turn
-from toy_explorers import influence_toy, page_of
+from toy_explorers import influence_toy
 
 from filterlens.explorer import Explorer
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        return page_of(tmp_path_factory.mktemp("influence"), patch, influence_toy).parent
-
-
-@pytest.fixture(scope="module")
-def explorer() -> Explorer:
-    """Python's own, for the truth."""
-    return influence_toy()
+TOY = influence_toy
 
 
 def matrix(root: Locator, title: str) -> Locator:
@@ -34,10 +24,10 @@ def matrix(root: Locator, title: str) -> Locator:
 
 def test_the_numbers_are_fetched_once_and_only_when_needed(watch: Watch, root: Locator, explorer: Explorer) -> None:
     assert check(root, explorer) == {"target": 0, "rule": "count", "linked": "r = s", "s": 5, "r": 5, "image": 0, "noise": "zero"}
-    assert not [url for url in watch.requests if ".sheets/" in url]
+    assert watch.sheets() == []
     turn(root, "s", "keyboard")
     wait_for(root, s=6)
-    assert len([url for url in watch.requests if ".sheets/" in url]) == 1
+    assert len(watch.sheets()) == 1
     check(root, explorer, pick=wait_for(root, s=6))
 
 
@@ -116,8 +106,4 @@ def test_it_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) ->
     page.set_viewport_size({"width": width, "height": 900})
     root.locator("select[name=linked]").select_option(index=1)
     wait_for(root, linked="free")
-    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-    for theme in ("light", "dark"):
-        ground = "#ffffff" if theme == "light" else "#121212"
-        page.evaluate("([theme, ground]) => { document.documentElement.dataset.theme = theme; document.body.style.background = ground; }", [theme, ground])
-        assert findings(page, within=".fl-explorer") == []
+    assert_fits_and_clean(page)

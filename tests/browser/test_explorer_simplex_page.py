@@ -11,26 +11,15 @@ from chromium import Watch
 from explorers import answers, check, pick_of, wait_for
 from matplotlib import colormaps
 from playwright.sync_api import Locator, Page, expect
-from regions import findings
+from regions import assert_fits_and_clean, findings
 from test_explorers import changed, names, turn
 from toy_explorers import page_of, prewitt_toy, simplex_toy
 
 from filterlens.explorer import Explorer
 
+TOY = simplex_toy
 POINTS = """root => [...root.querySelectorAll("[role=option]")].map(one =>
   [+one.getAttribute("cx"), +one.getAttribute("cy"), ...one.getAttribute("fill").match(/\\d+/g).map(Number)])"""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        return page_of(tmp_path_factory.mktemp("simplex"), patch, simplex_toy).parent
-
-
-@pytest.fixture(scope="module")
-def explorer() -> Explorer:
-    """Python's own, for the truth."""
-    return simplex_toy()
 
 
 @pytest.fixture
@@ -55,10 +44,10 @@ def in_cloud(root: Locator, filter: int) -> dict[str, float]:
 def test_the_filters_are_fetched_once_and_only_when_needed(watch: Watch, root: Locator, explorer: Explorer) -> None:
     start = {"layer": "grey", "fraction": 0.25, "filter": 0, "colour": "l0", "tested": "small network", "rate": 10, "concentration": 1}
     assert check(root, explorer) == start
-    assert not [url for url in watch.requests if ".sheets/" in url]
+    assert watch.sheets() == []
     turn(root, "filter", "keyboard")
     check(root, explorer, pick=wait_for(root, filter=1))
-    assert len([url for url in watch.requests if ".sheets/" in url]) == 1
+    assert len(watch.sheets()) == 1
 
 
 @pytest.mark.parametrize("hand", ["mouse", "keyboard"])
@@ -136,11 +125,7 @@ def test_it_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) ->
     page.set_viewport_size({"width": width, "height": 900})
     root.locator("select[name=layer]").select_option(label="deep")
     wait_for(root, layer="deep")
-    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-    for theme in ("light", "dark"):
-        ground = "#ffffff" if theme == "light" else "#121212"
-        page.evaluate("([theme, ground]) => { document.documentElement.dataset.theme = theme; document.body.style.background = ground; }", [theme, ground])
-        assert findings(page, within=".fl-explorer") == []
+    assert_fits_and_clean(page)
 
 
 @pytest.mark.parametrize("hand", ["mouse", "keyboard"])

@@ -78,7 +78,7 @@ def test_every_control_of_every_explorer_leads_to_the_right_pictures(
 ) -> None:
     roots = opened(page, f"{address}{name}.html")
     assert len(roots) == EXPLORED[name]
-    assert not [url for url in watch.requests if ".sheets/" in url], "states are fetched only when somebody reaches for a control"
+    assert watch.sheets() == [], "states are fetched only when somebody reaches for a control"
     for root in roots:
         explorer = truth[root.get_attribute("aria-label")]
         off = 1 if explorer.title == "A character from parts" else 0  # computed in the page: its sums may round the other way

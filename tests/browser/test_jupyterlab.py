@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 from explorers import check, wait_for
 from laboratory import Notebook, laboratory, write
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from filterlens import models
 from filterlens.explorer import Explorer, decoding_explorer
