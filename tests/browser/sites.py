@@ -7,6 +7,7 @@ the profile that is published. What is current, there or in the project itself, 
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -29,16 +30,21 @@ PACKED = {".html", ".js", ".css", ".svg", ".json", ".ipynb", ".txt"}  # what any
 
 
 def built(copy: Path = HOME / "_build" / "site-under-test") -> Path:
-    """The folder of the built site; several processes may ask, one builds."""
+    """The folder of the built site. Several processes of one run may ask: the first builds, the others never touch what is being read."""
     copy.mkdir(parents=True, exist_ok=True)
+    run, stamp = os.environ.get("PYTEST_XDIST_TESTRUNUID"), copy.with_suffix(".run")  # pytest-xdist's name for the run of all workers
     with FileLock(copy.with_suffix(".lock")):
+        if run and stamp.exists() and stamp.read_text(encoding="utf-8") == run:
+            return copy / "_build" / "html"
         for part in PARTS:
             _mirror(HOME / part, copy / part)
         executed = copy / "book" / "notebooks"
         if not _current(executed, copy) and (HOME / "book" / "notebooks").is_dir():
             shutil.rmtree(executed, ignore_errors=True)
             shutil.copytree(HOME / "book" / "notebooks", executed)
-        return book.build(PROFILE, home=copy, say=lambda _: None).parent
+        site = book.build(PROFILE, home=copy, say=lambda _: None).parent
+        stamp.write_text(run or "", encoding="utf-8")
+        return site
 
 
 def _mirror(source: Path, target: Path) -> None:

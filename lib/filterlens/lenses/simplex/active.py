@@ -8,11 +8,14 @@ found, so that zeros and gaps are exact; ``reference`` for its non-negative leas
 
 from __future__ import annotations
 
+import bisect
+
 import torch
 from torch import Tensor
 
 RIDGE = 1e-13  # of the largest diagonal entry: keeps dependent archetypes solvable, far below any tolerance used here
 CHUNK_BYTES = 2**26
+WASTE = 1.3  # the largest support of a part, relative to its smallest
 
 
 def gaps(G: Tensor, c: Tensor, a: Tensor) -> Tensor:
@@ -34,10 +37,22 @@ def active_set(G: Tensor, c: Tensor, a: Tensor, *, tol: float, simplex: bool = T
     for _ in range(max_rounds or 3 * d + 10):
         if not len(left):
             break
-        largest = int((a[left] > 0).sum(1).max()) if a.numel() else 0
-        size = max(1, CHUNK_BYTES // (8 * max(1, largest) ** 2))
-        left = torch.cat([_round(G, c, a, part, tol, simplex) for part in left.split(size)])
+        left = torch.cat([_round(G, c, a, part, tol, simplex) for part in _alike(left, (a[left] > 0).sum(1))])
     return a
+
+
+def _alike(rows: Tensor, sizes: Tensor) -> list[Tensor]:
+    """Rows in parts of similar size of support, since each part costs what its largest does, and small enough for the memory."""
+    sizes, order = sizes.sort()
+    rows, parts, begin = rows[order], [], 0
+    values = sizes.tolist()
+    while begin < len(values):
+        largest = max(WASTE * values[begin], values[begin] + 8)
+        end = max(begin + 1, bisect.bisect_right(values, largest))
+        end = min(end, begin + max(1, CHUNK_BYTES // (8 * max(1, values[end - 1]) ** 2)))
+        parts.append(rows[begin:end])
+        begin = end
+    return parts
 
 
 def _round(G: Tensor, c: Tensor, a: Tensor, rows: Tensor, tol: float, simplex: bool) -> Tensor:

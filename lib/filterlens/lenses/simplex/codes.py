@@ -74,8 +74,9 @@ def solve_codes(
     square = (XX**2).sum(0)
     floor = 64 * torch.finfo(exact).eps * (square + G.diagonal().max())
     bound = (tol * square if allowed is None else torch.full_like(square, allowed)).maximum(floor)
-    a = nearest(G, c) if start is None else start.T.to(exact)
-    a, iterations = accelerate_codes(G, c, a, bound, max_iter)
+    a = (nearest(G, c) if start is None else start.T).to(X.dtype)
+    a, iterations = accelerate_codes(G.to(X.dtype), c.to(X.dtype), a, bound.to(X.dtype), max_iter)  # the active set needs the digits
+    a = a.to(exact)
     if basic:
         a = basic_codes(DD, a)
     a = active_set(G, c, a, tol=float(bound.min()))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .active import active_set
+from .active import active_set, gaps
 from .codes import accelerate_codes, nearest, top_eigenvalue
 from .projection import project_near
 
@@ -23,6 +23,7 @@ SMALL = 2**9  # entries of the codes: below it snaps and swaps cost little and a
 NEIGHBOURS = 3  # archetypes that a badly fitted point tries to replace
 SCREEN = 60  # turns of every start before the worse ones are given up
 EARLY, REFRESH = 20, 5  # turns that estimate eigenvalues anew: all of the first ones, then every so many
+PROBE = 40  # steps on the codes of a jump before it is worth exact ones
 WINDOW = 10  # progress is judged over this many turns
 
 
@@ -135,6 +136,17 @@ class Descent:
         self.rss.append(rss)
         return True
 
+    def hopeless(self, rss: float) -> bool:
+        """Whether these archetypes stay above rss, as far as PROBE steps on their codes show."""
+        for steps in (0, PROBE):
+            a = accelerate_codes(self.G, self.q.T, self.a, 0.0, steps)[0]
+            here = self._rss(a, self.q, self.G, self._weighted(a).T @ a)
+            gap = gaps(self.G, self.q.T, a)
+            least = here - 2 * float((gap if self.w is None else gap * self.w[:, 0]).sum())  # no codes reach less
+            if here < rss or least >= rss:
+                break
+        return here >= rss
+
     def errors(self) -> Tensor:
         """||x_i - D a_i||^2 for every point."""
         return self.points.size - 2 * (self.a * self.q.T).sum(1) + ((self.a @ self.G) * self.a).sum(1)
@@ -155,6 +167,8 @@ class Descent:
     def _jump(self, b: Tensor) -> bool:
         """Go to other archetypes b with exact codes, if the residual is lower there."""
         other = Descent(self.points, b, None if self.w is None else self.w[:, 0])
+        if other.hopeless(self.rss[-1]):
+            return False
         a = active_set(other.G, other.q.T, other.a, tol=torch.finfo(b.dtype).eps * float(other.G.diagonal().max()))
         rss = self._rss(a, other.q, other.G, self._weighted(a).T @ a)
         if rss >= self.rss[-1]:
