@@ -7,11 +7,13 @@ captum and zennit. ``routing`` brings the network into the form these ask for, `
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from ... import checks, network
+from ... import checks
+from ..isolation import InactiveKernelError
 from ..isolation.point import Tap, find_point, frozen
 from .routing import Activation, Addition, Affine, Routed
 from .scaling import SCALES, scaled
@@ -49,7 +51,7 @@ def explain(
     scale: the pattern as an image. "peak" times max|X| / max|pattern|; "raw" as it is; "range" its minimum and maximum to those of X;
         "fit" times the positive factor that keeps the map best, min ||F(s pattern) - F|| / ||F||, by a search with 27 forward passes.
         The paper does not say which it uses: state yours beside every number.
-    on_inactive: a map of zeros has no signal. "raise" a ValueError that names the images, or "skip" them: rows of NaN.
+    on_inactive: a map of zeros has no signal. "raise" an ``InactiveKernelError`` that lists the images, or "skip" them: rows of NaN.
     batch_size: images at a time; memory is that of their activations and gradients, for "lrp" about four times as much.
 
     Functions of the network that have no rule for the method are refused (ValueError naming ``model``): activations other than
@@ -69,26 +71,21 @@ def explain(
     checks.integer("kernel", kernel, 0)
     point = find_point(model, layer, example=ready, pre_activation=pre_activation)
     tap = Tap(model, point)
-    parts = []
+    batches = ready.split(batch_size)
     with frozen(model):
         n_kernels = _maps(tap, ready[:1]).shape[1]
         checks.integer("kernel", kernel, 0, n_kernels - 1)
-        for start in range(0, len(ready), batch_size):
-            part = ready[start : start + batch_size]
-            maps = _maps(tap, part)
-            idle = (maps[:, kernel] == 0).flatten(1).all(1)
-            if bool(idle.any()) and on_inactive == "raise":
-                raise _inactive(layer, kernel, [start + int(i) for i in idle.nonzero()])
-            patterns = _patterns(tap, part, _signal(maps, kernel, signal), method)
-
-            def loss(candidates: Tensor, wanted: Tensor = maps[:, kernel]) -> Tensor:
-                found = _maps(tap, candidates)[:, kernel]
-                return (found - wanted).flatten(1).norm(dim=1)
-
-            shown = scaled(patterns, part, scale, loss)
-            shown[idle] = float("nan")
-            parts.append(shown)
-    return torch.cat(parts).to(images)
+        own = [_maps(tap, batch)[:, kernel] for batch in batches]
+        idle = [(found == 0).flatten(1).all(1) for found in own]
+        inactive = torch.cat(idle).nonzero()[:, 0].tolist()
+        if inactive and on_inactive == "raise":
+            raise InactiveKernelError(layer, [(kernel, image) for image in inactive])
+        shown = []
+        for batch, wanted, skipped in zip(batches, own, idle, strict=True):
+            patterns = _patterns(tap, batch, _signal(wanted, kernel, n_kernels, signal), method)
+            shown.append(scaled(patterns, batch, scale, partial(_distance, tap, kernel, wanted)))
+            shown[-1][skipped] = float("nan")
+    return torch.cat(shown).to(images)
 
 
 def _ready(model: nn.Module, images: Tensor) -> Tensor:
@@ -103,47 +100,36 @@ def _maps(tap: Tap, images: Tensor) -> Tensor:
         return tap(images.clone())
 
 
-def _inactive(layer: str, kernel: int, rows: list[int]) -> ValueError:
-    from ..isolation import InactiveKernelError
-
-    return InactiveKernelError(
-        f"images: kernel {kernel} of {layer!r} has a map of zeros on images {rows}, so there is nothing to explain; "
-        f"on_inactive='skip' gives them rows of NaN"
-    )
+def _distance(tap: Tap, kernel: int, wanted: Tensor, candidates: Tensor) -> Tensor:
+    """||F(candidate) - F|| of each image (n,); divided by ||F|| it is the preservation loss, with the same minimum."""
+    return (_maps(tap, candidates)[:, kernel] - wanted).flatten(1).norm(dim=1)
 
 
-def _signal(maps: Tensor, kernel: int, which: str) -> Tensor:
-    """What is sent back (n, k, H, W): zero but for one channel."""
-    found = torch.zeros_like(maps)
-    if which == "map":
-        found[:, kernel] = maps[:, kernel]
-    else:
-        own = maps[:, kernel].flatten(1)
-        found[:, kernel] = torch.zeros_like(own).scatter_(1, own.argmax(1, keepdim=True), 1.0).reshape(maps[:, kernel].shape)
+def _signal(own: Tensor, kernel: int, n_kernels: int, which: str) -> Tensor:
+    """What is sent back (n, k, H, W) for the kernel's maps (n, H, W): zero but for one channel."""
+    if which == "peak":
+        flat = own.flatten(1)
+        own = torch.zeros_like(flat).scatter_(1, flat.argmax(1, keepdim=True), 1.0).reshape(own.shape)
+    found = own.new_zeros(len(own), n_kernels, *own.shape[1:])
+    found[:, kernel] = own
     return found
 
 
 def _patterns(tap: Tap, images: Tensor, signal: Tensor, method: str) -> Tensor:
+    """The unscaled patterns (n, c, h, w): captum for all but LRP."""
+    if method == "lrp":
+        return _relevance(tap, images, signal)
+    from captum.attr import Deconvolution, GuidedBackprop, Saliency
+
+    given = {"additional_forward_args": (signal,)}
+    images = images.clone().requires_grad_(True)
     if method == "gradient":
-        from captum.attr import Saliency
-
-        return Saliency(lambda x, sent: (sent * tap(x.clone())).flatten(1).sum(1)).attribute(
-            images, abs=False, additional_forward_args=(signal,)
-        ).detach()  # fmt: skip
-    return _relevance(tap, images, signal) if method == "lrp" else _rectified(tap, images, signal, method)
-
-
-def _rectified(tap: Tap, images: Tensor, signal: Tensor, method: str) -> Tensor:
-    """Deconvolution or guided backpropagation by captum."""
-    from captum.attr import Deconvolution, GuidedBackprop
-
+        plain = Saliency(lambda x, sent: (sent * tap(x.clone())).flatten(1).sum(1))
+        return plain.attribute(images, abs=False, **given).detach()
     routed = _prepared(tap, images, method)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU activations")
-        found = (Deconvolution if method == "deconvolution" else GuidedBackprop)(routed).attribute(
-            images, additional_forward_args=(signal,)
-        )  # fmt: skip
-    return found.detach()
+        return (Deconvolution if method == "deconvolution" else GuidedBackprop)(routed).attribute(images, **given).detach()
 
 
 def _relevance(tap: Tap, images: Tensor, signal: Tensor) -> Tensor:

@@ -179,7 +179,9 @@ class Router(TorchFunctionMode):
         return module(source.clone())
 
     def _summed(self, sign: int, a: object, b: object = None, *, alpha: float = 1, other: object = None, **rest: object) -> Tensor:
-        a, b = (value if isinstance(value, Tensor) else torch.tensor(value) for value in (a, other if b is None else b))
+        values = (a, other if b is None else b)
+        like = next(value for value in values if isinstance(value, Tensor))
+        a, b = (value if isinstance(value, Tensor) else torch.tensor(value, dtype=like.dtype, device=like.device) for value in values)
         both = torch.broadcast_tensors(a, sign * alpha * b)
         kind = torch.result_type(a, b)
         return self._next(Addition)(torch.stack([value.to(kind) for value in both], -1))
