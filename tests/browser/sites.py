@@ -56,7 +56,9 @@ def _mirror(source: Path, target: Path) -> None:
         if path not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     made = shutil.ignore_patterns(*MADE) if kept else None
-    shutil.copytree(source, target, dirs_exist_ok=True, ignore=lambda folder, names: made(folder, names) if made and folder == str(source) else [])
+    shutil.copytree(
+        source, target, dirs_exist_ok=True, ignore=lambda folder, names: made(folder, names) if made and folder == str(source) else []
+    )
 
 
 def _current(executed: Path, home: Path) -> bool:

@@ -23,6 +23,7 @@ SMALL = 2**9  # entries of the codes: below it snaps and swaps cost little and a
 NEIGHBOURS = 3  # archetypes that a badly fitted point tries to replace
 SCREEN = 60  # turns of every start before the worse ones are given up
 EARLY, REFRESH = 20, 5  # turns that estimate eigenvalues anew: all of the first ones, then every so many
+LARGE = 2**17  # entries of the codes: above it exact ones are for jumps that are seen to help
 PROBE = 40  # steps on the codes of a jump before it is worth exact ones
 WINDOW = 10  # progress is judged over this many turns
 
@@ -137,15 +138,15 @@ class Descent:
         return True
 
     def hopeless(self, rss: float) -> bool:
-        """Whether these archetypes stay above rss, as far as PROBE steps on their codes show."""
+        """Whether these archetypes are seen to stay above rss in PROBE steps on their codes; in doubt only of large codes."""
         for steps in (0, PROBE):
             a = accelerate_codes(self.G, self.q.T, self.a, 0.0, steps)[0]
             here = self._rss(a, self.q, self.G, self._weighted(a).T @ a)
             gap = gaps(self.G, self.q.T, a)
             least = here - 2 * float((gap if self.w is None else gap * self.w[:, 0]).sum())  # no codes reach less
             if here < rss or least >= rss:
-                break
-        return here >= rss
+                return here >= rss
+        return a.numel() > LARGE
 
     def errors(self) -> Tensor:
         """||x_i - D a_i||^2 for every point."""
