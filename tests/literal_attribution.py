@@ -12,17 +12,21 @@ from torch.nn import functional as F
 class _Rectify(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, ceiling: float | None, rule: str) -> Tensor:
-        full = torch.zeros_like(x, dtype=torch.bool) if ceiling is None else x >= ceiling
-        ctx.save_for_backward((x > 0) & ~full)
-        ctx.rule = rule
-        return F.relu(x) if ceiling is None else F.relu6(x)
+        found = F.relu(x) if ceiling is None else F.relu6(x)
+        ctx.save_for_backward(x, found)
+        ctx.rule, ctx.ceiling = rule, ceiling
+        return found.clone()
 
     @staticmethod
     def backward(ctx, sent: Tensor) -> tuple:
-        (open_,) = ctx.saved_tensors
-        if ctx.rule == "gradient":
-            return sent * open_, None, None
-        return (sent.clamp(min=0) if ctx.rule == "deconvolution" else sent.clamp(min=0) * open_), None, None
+        x, found = ctx.saved_tensors
+        rising = (x > 0) if ctx.ceiling is None else (x > 0) & (x < ctx.ceiling)
+        if ctx.rule == "deconvolution":
+            return sent.clamp(min=0), None, None
+        if ctx.rule == "guided":
+            return sent.clamp(min=0) * rising, None, None
+        # "ratio": as the epsilon rule has it, relevance per value: full units of ReLU6 hand it on, divided by more than they show
+        return sent * (rising if ctx.rule == "gradient" else found / torch.where(x == 0, 1, x)), None, None
 
 
 class Rectifier(nn.Module):
@@ -78,9 +82,9 @@ def literal(model: nn.Module, name: str, kernel: int, images: Tensor, rule: str,
 
 
 def input_times_gradient(model: nn.Module, name: str, kernel: int, images: Tensor, *, call: int = 0) -> Tensor:
-    """What the epsilon rule tends to without epsilon, where no rectifier is full: X * d(sum of the map)/dX."""
+    """What the epsilon rule tends to without epsilon: X * d(sum of the map)/dX, where a full ReLU6 counts as a multiplication."""
     images = images.clone().requires_grad_(True)
-    maps = maps_at(copy.deepcopy(model).eval().requires_grad_(False), name, call, images.clone())
+    maps = maps_at(swapped(model, "ratio"), name, call, images.clone())
     return (images * torch.autograd.grad(maps[:, kernel].sum(), images)[0]).detach()
 
 

@@ -130,7 +130,7 @@ def test_the_methods_differ_from_the_gradient(name):
     assert relative(found["deconvolution"], found["guided"]) > 1e-2
 
 
-@pytest.mark.parametrize("name", ["vgg", "resnet", "fork"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_lrp_is_input_times_gradient_of_the_map(name):
     model, point, call, images, layer = made(name)
     kernel = kernel_of(name, model, point, call, images)

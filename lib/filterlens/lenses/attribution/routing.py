@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 OPERATORS = {f"__{prefix}{name}__": name for prefix in ("", "i", "r") for name in ("add", "sub", "mul", "truediv", "matmul")}
@@ -46,7 +47,7 @@ class Activation(nn.ReLU):
         self.ceiling: float | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x) if self.ceiling is None else torch.clamp(x, 0.0, self.ceiling)
+        return F.relu(x) if self.ceiling is None else F.hardtanh(x, 0.0, self.ceiling)  # clamp would pass the signal at 0
 
 
 class Affine(nn.Module):
