@@ -69,7 +69,7 @@ def explain(
     checks.choice("on_inactive", on_inactive, ["raise", "skip"])
     checks.integer("batch_size", batch_size, 1)
     checks.integer("kernel", kernel, 0)
-    point = find_point(model, layer, example=ready, pre_activation=pre_activation)
+    point = find_point(model, layer, example=ready, pre_activation=pre_activation, argument="images")
     tap = Tap(model, point)
     batches = ready.split(batch_size)
     with frozen(model):
@@ -124,12 +124,19 @@ def _patterns(tap: Tap, images: Tensor, signal: Tensor, method: str) -> Tensor:
     given = {"additional_forward_args": (signal,)}
     images = images.clone().requires_grad_(True)
     if method == "gradient":
-        plain = Saliency(lambda x, sent: (sent * tap(x.clone())).flatten(1).sum(1))
-        return plain.attribute(images, abs=False, **given).detach()
+        return Saliency(partial(_sent, tap)).attribute(images, abs=False, **given).detach()
     routed = _prepared(tap, images, method)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU activations")
         return (Deconvolution if method == "deconvolution" else GuidedBackprop)(routed).attribute(images, **given).detach()
+
+
+def _sent(tap: Tap, images: Tensor, signal: Tensor) -> Tensor:
+    """sum(signal * maps) of each image (n,), whose gradient at the maps is the signal."""
+    maps = tap(images.clone())
+    if not maps.requires_grad:
+        raise ValueError(f"model: {tap.point.name!r} gives maps without a gradient with respect to the images")
+    return (signal * maps).flatten(1).sum(1)
 
 
 def _relevance(tap: Tap, images: Tensor, signal: Tensor) -> Tensor:

@@ -92,6 +92,8 @@ class Routed(nn.Module):
             with router:
                 maps = tap(start)
         router.check(maps, "the maps")
+        if not maps.requires_grad:
+            raise ValueError(f"model: {tap.point.name!r} gives maps without a gradient with respect to the images")
         return maps if signal is None else (signal * maps).flatten(1).sum(1)
 
 
@@ -117,7 +119,7 @@ class Router(TorchFunctionMode):
     def check(self, value: Tensor, what: str) -> None:
         """A tensor that nobody saw being made was made by something with an unknown derivative."""
         if value.requires_grad and not hasattr(value, _SEEN):
-            raise self.refuse(f"a call that torch does not show (a scripted function or an autograd.Function), which made {what},")
+            raise self.refuse(f"a call that torch does not show (such as a scripted function), which made {what},")
 
     def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> object:
         kwargs = dict(kwargs or {})
@@ -127,10 +129,11 @@ class Router(TorchFunctionMode):
         if not sources:
             return func(*args, **kwargs)
         raw = getattr(func, "__name__", str(func))
-        name = OPERATORS.get(raw, raw)
-        name = OPERATORS.get(name.removesuffix("_"), name.removesuffix("_"))
+        name = OPERATORS.get(raw) or (raw if raw.endswith("__") else OPERATORS.get(raw.removesuffix("_"), raw.removesuffix("_")))
         for value in sources:
             self.check(value, f"what {name!r} takes")
+        if not torch.is_grad_enabled():
+            return self._hidden(name, func, args, kwargs)
         if name in ACTIVATIONS:
             result = self._rectified(name, *args, **kwargs)
         elif name in SUMS and self.routed.sums:
@@ -186,6 +189,12 @@ class Router(TorchFunctionMode):
         both = torch.broadcast_tensors(a, sign * alpha * b)
         kind = torch.result_type(a, b)
         return self._next(Addition)(torch.stack([value.to(kind) for value in both], -1))
+
+    def _hidden(self, name: str, func: Callable, args: tuple, kwargs: dict) -> object:
+        result = func(*args, **kwargs)
+        if any(value.is_floating_point() for value in _tensors([result])):
+            raise self.refuse(f"{name!r} without gradients (inside of torch.no_grad or an autograd.Function)")
+        return result
 
     def _moved(self, name: str, func: Callable, args: tuple, kwargs: dict) -> object:
         result = func(*args, **kwargs)
