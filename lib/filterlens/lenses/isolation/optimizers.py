@@ -77,22 +77,25 @@ class Descent(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015) with a cosine schedule over ``max_iter`` steps; ``proximal``: the L1 term by soft threshold.
+    """Adam (Kingma and Ba 2015) with a short warm-up and a cosine schedule; ``proximal``: the L1 term by soft threshold.
 
-    The threshold of a pixel is its own step, lr / (sqrt(v) + eps), times the term's weight: the proximal map in Adam's diagonal
-    metric. eps is far below any gradient of a term, since L_p and L_s in the printed balance have gradients of 1e-10.
+    The threshold of a pixel is its own step, lr / sqrt(v + penalty^2), times the term's weight: the proximal map in Adam's
+    diagonal metric. The metric counts the term's own slope, so that a pixel without any other gradient moves by lr, not to 0 at once.
+
+    The loss has kinks everywhere (norms that are not squared, ReLUs), its gradients jump: v must forget within ten steps (0.9, not
+    0.999), and full first steps from the image, where L_p has its kink, would ruin every map.
     """
 
-    def __init__(
-        self, x: Tensor, lr: float, max_iter: int, *, penalty: float = 0.0, proximal: bool = False, betas: tuple = (0.9, 0.999)
-    ) -> None:
+    betas = (0.9, 0.9)
+    warm_up = 0.05  # of the schedule
+
+    def __init__(self, x: Tensor, lr: float, max_iter: int, *, penalty: float = 0.0, proximal: bool = False) -> None:
         super().__init__(x, lr)
         self.max_iter, self.penalty, self.regularised = max_iter, penalty, proximal
-        self.betas = betas
-        self.eps = 1e-12 if x.dtype.itemsize > 2 else 1e-7
+        self.eps = 1e-15 if x.dtype.itemsize > 2 else 1e-7  # only against 0 / 0
         self.mean, self.square = torch.zeros_like(x), torch.zeros_like(x)
         self.steps = torch.zeros(len(x), dtype=torch.float64, device=x.device)  # since the last restart
-        self.done = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        self.done = 0
 
     def restart(self, failed: Tensor) -> None:
         super().restart(failed)
@@ -105,11 +108,15 @@ class Adam(Optimizer):
         first, second = self.betas
         self.mean.lerp_(gradient, 1 - first)
         self.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        lr = self.lr * (0.5 + 0.5 * torch.cos(math.pi * self.done / self.max_iter))
-        self.steps, self.done = self.steps + 1, self.done + 1
-        scale = (self.square / column(1 - second**self.steps).to(x)).sqrt_().add_(self.eps)
-        pace = column(lr).to(x) / scale
+        self.steps = self.steps + 1
+        scale = (self.square / column(1 - second**self.steps).to(x)).add_(self.penalty**2).sqrt_().add_(self.eps)
+        pace = column(self.lr * self._schedule()).to(x) / scale
         x = x - pace * (self.mean / column(1 - first**self.steps).to(x))
-        if self.regularised and self.penalty:
+        if self.regularised:
             x = x.sign() * (x.abs() - pace * self.penalty).clamp_(min=0)
         return x
+
+    def _schedule(self) -> float:
+        at, warm = self.done, max(1, round(self.warm_up * self.max_iter))
+        self.done += 1
+        return (0.5 + 0.5 * math.cos(math.pi * at / self.max_iter)) * min(1.0, (at + 1) / warm)
