@@ -183,6 +183,20 @@ def test_the_twenty_images_of_foolbox_are_verified(monkeypatch: pytest.MonkeyPat
         data.load("cifar10-20")
 
 
+def test_the_twenty_pictures_of_imagenet_are_verified(monkeypatch: pytest.MonkeyPatch, no_data: Path):
+    images = data.load("imagenet-20", size=40)
+    assert images.shape == (20, 3, 40, 40) and data.load("imagenet-20", n=1).shape == (1, 3, 224, 224)
+    assert images.labels[[0, 1, 19]].tolist() == [243, 559, 305] and images.titles[0] == "imagenet_00_243"
+    assert len(images.classes) == 1000 and images.classes[243] == "bull mastiff" and "not for accuracy" in images.note
+    assert images.images.std() > 0.05 and len({tuple(row.flatten().tolist()) for row in images.pixels.read()}) == 20
+    monkeypatch.setattr(pictures, "IMAGENET_20_SHA256", "another")
+    with pytest.raises(data.DataError, match="imagenet-20: the 20 pictures.*not the known ones; pip install"):
+        data.load("imagenet-20")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(data.DataError, match="pip install foolbox"):
+        data.load("imagenet-20")
+
+
 @pytest.fixture
 def imagenet(tmp_path: Path) -> Path:
     """A data root with two classes of ImageNet, listed as numbers 1 and 3 of four; 5 training and 3 validation pictures."""
@@ -412,6 +426,7 @@ BAD_ARGUMENTS = [
     (dict(name="mnist-5k", split=1), TypeError, "split"),
     (dict(name="photographs", split="train"), ValueError, "split"),
     (dict(name="imagenet-samples", split="train"), ValueError, "split"),
+    (dict(name="imagenet-20", split="train"), ValueError, "split"),
     (dict(name="mnist-5k", n=0), ValueError, "n: "),
     (dict(name="mnist-5k", n=2.5), TypeError, "n: "),
     (dict(name="mnist-5k", n=True), TypeError, "n: "),

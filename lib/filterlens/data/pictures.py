@@ -1,10 +1,11 @@
-"""Pictures on disk: the reader's folders, ImageNet and samples of it, scikit-image's photographs.
+"""Pictures on disk: the reader's folders, ImageNet and samples of it, photographs inside of packages.
 
 Each finder returns files and labels for ``data``; ``Photographs`` decodes them when they are needed, not before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -23,6 +24,9 @@ PHOTOGRAPHS = (
     "astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg", "coins.png",
     "hubble_deep_field.jpg", "motorcycle_left.png", "brick.png", "grass.png", "gravel.png",
 )  # fmt: skip
+
+# Of the 20 files' names and bytes, in the order of their names.
+IMAGENET_20_SHA256 = "6103fb0bc78e595c2306f95f501f1ee0675678c114369758cf7aaf4962c5603f"
 
 INTERPOLATIONS = ("bicubic", "bilinear")
 
@@ -204,3 +208,26 @@ def photographs(split: str, root: str | Path | None) -> Pictures:
     if not files:
         raise DataError(f"photographs: none of {PHOTOGRAPHS} in {inside}; pip install --force-reinstall scikit-image")
     return files, np.full(len(files), -1), [], "no labels"
+
+
+def imagenet_20(split: str, root: str | Path | None) -> Pictures:
+    """Twenty labelled pictures of ImageNet that come with foolbox: files imagenet_NN_L.jpg, number NN, class L of the 1,000.
+
+    The files are read without importing foolbox; the names of the classes are torchvision's.
+    """
+    if split == "train":
+        raise ValueError("split: got 'train', expected 'test': imagenet-20 has no splits")
+    place = importlib.util.find_spec("foolbox")
+    inside = Path(next(iter(place.submodule_search_locations))) / "data" if place else Path()
+    files = sorted(inside.glob("imagenet_??_*.jpg")) if place else []
+    if not files:
+        raise DataError("imagenet-20: foolbox's imagenet_*.jpg were not found; install them with: pip install foolbox")
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(file.name.encode() + file.read_bytes())
+    if whole.hexdigest() != IMAGENET_20_SHA256:
+        raise DataError(f"imagenet-20: the {len(files)} pictures in {inside} are not the known ones; pip install --force-reinstall foolbox")
+    from torchvision.models import ResNet18_Weights
+
+    labels = np.array([int(file.stem.rpartition("_")[2]) for file in files])
+    return files, labels, list(ResNet18_Weights.DEFAULT.meta["categories"]), "20 pictures: for maps and filters, not for accuracy"
