@@ -310,9 +310,41 @@ def test_works_where_gradients_are_switched_off():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_single_precision_agrees_with_double(method):
+    """The same weights in both; LRP computes in double precision either way, so that only the result is rounded."""
     model, point, call, images, layer = made("resnet")
     kernel = kernel_of("resnet", model, point, call, images)
-    expected = explain(model, layer, kernel, images, method=method)
-    found = explain(copy.deepcopy(model).float(), layer, kernel, images.float(), method=method)
+    single, images = model.float(), images.float()
+    found = explain(single, layer, kernel, images, method=method, scale="raw")
     assert found.dtype == torch.float32
-    assert relative(found.double(), expected) < 1e-4
+    expected = explain(copy.deepcopy(single).double(), layer, kernel, images.double(), method=method, scale="raw")
+    assert relative(found.double(), expected) < (1e-6 if method == "lrp" else 1e-4)
+
+
+CONSTANT = normal(3, 1, 1, seed=8)
+WRITTEN = {
+    "a difference": lambda m, x: m.a(x) - m.b(x),
+    "a multiple in a sum": lambda m, x: torch.add(m.a(x), m.b(x), alpha=-0.5),
+    "reversed": lambda m, x: 0.3 - m.a(x),
+    "a constant": lambda m, x: m.a(x) + CONSTANT.float() - 0.7,
+    "scaled": lambda m, x: (m.a(x) - CONSTANT) / CONSTANT.abs() * 1.5,
+    "broadcast": lambda m, x: m.a(x) + m.b(x).mean((2, 3), keepdim=True),
+    "in place": lambda m, x: m.a(x).mul_(1.5).sub_(m.b(x)).add_(1).div_(2),
+    "upsampled": lambda m, x: F.interpolate(m.a(x)[:, :, ::2, 1::2], scale_factor=2, mode="bilinear"),
+    "shuffled": lambda m, x: torch.cat([m.b(x)[:, 1:], F.pad(m.a(x), (1, 0, 0, 1))[:, :1, 1:, :-1]], 1).flip(2),
+    "a matrix": lambda m, x: (m.a(x).permute(0, 2, 3, 1) @ normal(3, 3, seed=2)).permute(0, 3, 1, 2),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", WRITTEN)
+def test_affine_calls_written_out(name, method):
+    """Whatever is affine in the image keeps the gradient, and has the epsilon rule."""
+    between, layers = WRITTEN[name], {"a": C(2, 3, 3), "b": C(2, 3, 3), "r": R(), "last": C(3, 5, (2, 3)), "out": R()}
+    model = stirred(Custom(lambda m, x: m.out(m.last(m.r(between(m, x)))), **layers))
+    images = normal(2, 2, 11, 14)
+    kernel = int(model(images.clone()).flatten(2).amax(2).amin(0).argmax())
+    found = explain(model, "out", kernel, images, method=method, scale="raw")
+    if method == "lrp":
+        assert relative(found, input_times_gradient(model, "out", kernel, images)) < 1e-4
+    else:
+        assert relative(found, literal(model, "out", kernel, images, method)) < 1e-12

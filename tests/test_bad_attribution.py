@@ -147,6 +147,14 @@ def test_what_has_no_rule_is_refused_by_name(name, method):
     assert state(model) == before
 
 
+@pytest.mark.bad_input
+def test_what_has_no_rule_is_refused_by_name_in_single_precision():
+    """LRP runs in float64, which a layer normalisation in float32 would not take."""
+    model = nn.Sequential(C(2, 3, 3), nn.LayerNorm(9), C(3, 5, 2), R()).eval()
+    with pytest.raises(ValueError, match="^model: 'layer_norm' in '1' has no rule for method 'lrp'"):
+        explain(model, "2", 1, IMAGES.float(), method="lrp", on_inactive="skip")
+
+
 @pytest.mark.parametrize("name", [name for name in WITHOUT_RULE if name != "without gradients"])
 def test_the_gradient_takes_any_network(name):
     model = stirred(WITHOUT_RULE[name][0]())

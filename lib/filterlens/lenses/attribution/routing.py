@@ -186,9 +186,18 @@ class Router(TorchFunctionMode):
         values = (a, other if b is None else b)
         like = next(value for value in values if isinstance(value, Tensor))
         a, b = (value if isinstance(value, Tensor) else torch.tensor(value, dtype=like.dtype, device=like.device) for value in values)
-        both = torch.broadcast_tensors(a, sign * alpha * b)
+        if sign * alpha != 1:  # a rule of its own: relevance does not change its sign with the value
+            b = self._scaled(b, sign * alpha)
         kind = torch.result_type(a, b)
+        both = torch.broadcast_tensors(a, b)
         return self._next(Addition)(torch.stack([value.to(kind) for value in both], -1))
+
+    def _scaled(self, x: Tensor, factor: float) -> Tensor:
+        if not x.requires_grad:
+            return factor * x
+        module = self._next(Affine)
+        module.function = lambda value: factor * value
+        return module(x.clone())
 
     def _hidden(self, name: str, func: Callable, args: tuple, kwargs: dict) -> object:
         result = func(*args, **kwargs)
@@ -197,7 +206,12 @@ class Router(TorchFunctionMode):
         return result
 
     def _moved(self, name: str, func: Callable, args: tuple, kwargs: dict) -> object:
-        result = func(*args, **kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except (RuntimeError, TypeError) as error:  # float64 beside the network's own precision
+            if name in MOVES or name == "__get__":
+                raise
+            raise self.refuse(repr(name)) from error
         made = [value for value in _tensors([result]) if value.is_floating_point()]
         if made and name not in MOVES and not (name == "__get__" and all(value.requires_grad for value in made)):
             raise self.refuse("an attribute such as .data" if name == "__get__" else repr(name))
