@@ -17,25 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-OPERATORS = {f"__{prefix}{name}__": name for prefix in ("", "i", "r") for name in ("add", "sub", "mul", "truediv", "matmul")}
-OPERATORS |= {"__rsub__": "rsub", "__rtruediv__": "a division by the image", "__neg__": "neg", "__getitem__": "getitem"}
-OPERATORS |= {"multiply": "mul", "divide": "div", "true_divide": "div", "truediv": "div", "subtract": "sub", "concat": "cat"}
-OPERATORS |= {"negative": "neg", "clip": "clamp", "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d"}
-ACTIVATIONS = set("relu relu6 hardtanh clamp clamp_min".split())
-# linear in the image, up to a constant: the epsilon rule
-AFFINE = set(
-    "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear matmul batch_norm mul div neg mean sum "
-    "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d interpolate upsample rsub".split()
-)
-SUMS = {"add": 1, "sub": -1}
-# move values, or choose the largest: the gradient hands all of the signal to where the value came from
-MOVES = set(
-    "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d amax cat stack reshape reshape_as "
-    "view view_as flatten unflatten ravel permute transpose swapaxes movedim t contiguous clone pad getitem chunk split "
-    "split_with_sizes tensor_split unbind narrow select index_select squeeze unsqueeze expand expand_as dropout dropout1d dropout2d "
-    "dropout3d alpha_dropout feature_dropout feature_alpha_dropout channel_shuffle pixel_shuffle pixel_unshuffle flip roll to float "
-    "double type type_as cpu cuda requires_grad zeros_like ones_like new_zeros new_ones".split()
-)
+from .kinds import ACTIVATIONS, AFFINE, MOVES, SUMS, bounds, named, works_in_place
+
 _SEEN = "_filterlens_seen"
 
 
@@ -129,7 +112,7 @@ class Router(TorchFunctionMode):
         if not sources:
             return func(*args, **kwargs)
         raw = getattr(func, "__name__", str(func))
-        name = OPERATORS.get(raw) or (raw if raw.endswith("__") else OPERATORS.get(raw.removesuffix("_"), raw.removesuffix("_")))
+        name = named(raw)
         for value in sources:
             self.check(value, f"what {name!r} takes")
         if not torch.is_grad_enabled():
@@ -142,7 +125,7 @@ class Router(TorchFunctionMode):
             result = self._affine(name, func, args, kwargs, sources)
         else:
             return self._moved(name, func, args, kwargs)
-        if _in_place(raw, args, kwargs):
+        if works_in_place(raw, args, kwargs):
             args[0].copy_(result)  # whoever holds the tensor sees what is in it now
             result = args[0]
         return _marked(result)
@@ -157,8 +140,8 @@ class Router(TorchFunctionMode):
             raise RuntimeError(f"model: its forward pass is not the same twice, {kind.__name__} instead of {type(module).__name__}")
         return module
 
-    def _rectified(self, name: str, x: Tensor, *bounds: object, **named: object) -> Tensor:
-        low, high = _bounds(name, bounds, named)
+    def _rectified(self, name: str, x: Tensor, *given: object, **settings: object) -> Tensor:
+        low, high = bounds(name, given, settings)
         if low != 0 or isinstance(high, Tensor) or (high is not None and high <= 0):
             raise self.refuse(f"{name} to [{low}, {high}]")
         module = self._next(Activation)
@@ -216,27 +199,6 @@ class Router(TorchFunctionMode):
         if made and name not in MOVES and not (name == "__get__" and all(value.requires_grad for value in made)):
             raise self.refuse("an attribute such as .data" if name == "__get__" else repr(name))
         return _marked(result)
-
-
-def _in_place(raw: str, args: tuple, kwargs: dict) -> bool:
-    """Whether a call overwrites its first argument."""
-    at = {"relu": 1, "relu6": 1, "hardtanh": 3}.get(raw)
-    asked = kwargs.get("inplace") or (at is not None and len(args) > at and args[at])
-    return bool(asked) or raw.startswith("__i") or (raw.endswith("_") and not raw.endswith("__"))
-
-
-def _bounds(name: str, given: tuple, named: dict) -> tuple[object, object]:
-    """The lower and upper limit of a call, None for no limit."""
-    if name == "relu":
-        return 0, None
-    if name == "relu6":
-        return 0, 6.0
-    low, high = {"hardtanh": ("min_val", "max_val"), "clamp": ("min", "max"), "clamp_min": ("min", "max")}[name]
-    default = (-1.0, 1.0) if name == "hardtanh" else (None, None)
-    return (
-        given[0] if given else named.get(low, default[0]),
-        given[1] if len(given) > 1 else named.get(high, default[1]),
-    )
 
 
 def _plain(func: Callable) -> Callable:
