@@ -1,31 +1,30 @@
-"""The long experiments of the simplex lens by name, on disk: their rows, how they were made, and the way to make them again.
+"""The long experiments by name, on disk: their rows, how they were made, and the way to make them again.
 
 ``filterlens experiment NAME`` fills ``data/experiments/NAME.csv`` with the story beside it; a notebook reads the rows with ``load``.
-``lenses.redundancy`` does the work, ``checkpoints`` writes the story and compares the hash. Settings stand here, like ``recipes``.
+``removal`` (the simplex lens) and ``isolation`` say what each kind does, ``checkpoints`` writes the story and compares the hash.
+Settings stand here, like ``recipes``.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import shutil
-from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from filterlens import checks, data, models, training
-from filterlens.lenses import redundancy
-from filterlens.models import CheckpointError, Normalization, checkpoints
+from filterlens.models import CheckpointError, checkpoints
 from filterlens.sources import cache, project_home
 from filterlens.training import batching, snapshots
 from filterlens.training.identity import digest
 
-Row = dict[str, Any]
-TEN, THREE = tuple(range(10)), tuple(range(3))
+from .begun import Begun, Row
+from .isolation import Ablation, Comparison, Grid
+from .removal import Removal, Retraining, Starts
 
 
 class ExperimentError(CheckpointError):
@@ -34,8 +33,9 @@ class ExperimentError(CheckpointError):
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """``rows``: one network, evaluated once, in each; accuracies are shares of ``n_images`` test images. ``about``: command, network,
-    weights, data, settings, baseline (the accuracy of the whole network), versions, date, sha256. ``path``: of the .csv."""
+    """``rows``: one network, evaluated once, in each, accuracies as shares of ``n_images`` test images; of the isolation lens one kernel
+    and image in each. ``about``: command, network, weights, data, settings, baseline (the accuracy of the whole network on those images),
+    versions, date, sha256. ``path``: of the .csv."""
 
     name: str
     rows: pd.DataFrame
@@ -43,114 +43,19 @@ class Experiment:
     path: Path | None
 
 
-@dataclass(frozen=True)
-class Begun:
-    """What an experiment has in hand: a network, images, the rows so far, a way to keep more, and a folder for what is half done."""
-
-    model: nn.Module
-    normalization: Normalization
-    train: data.Images | None
-    test: data.Images
-    rows: list[Row]
-    keep: Callable[[list[Row]], None]
-    far: Path | None
-
-
-@dataclass(frozen=True)
-class Removal:
-    """Table 1: accuracy after removing a share of every layer. Columns: model, which, rate, seed, n_images, accuracy, n_removed."""
-
-    source: str
-    network: str
-    pretrained: bool | str
-    data: str
-    n: int | None = None  # test images, class-balanced; None: all
-    sets: tuple[str, ...] = redundancy.SETS
-    rates: tuple[float, ...] = redundancy.RATES
-    seeds: tuple[int, ...] = TEN
-    fraction: float = 0.25
-    trains = False
-
-    def run(self, begun: Begun) -> None:
-        fixed = {"model": self.network, "n_images": len(begun.test)}
-        redundancy.removal_curve(
-            begun.model,
-            begun.test,
-            sets=self.sets,
-            rates=self.rates,
-            seeds=self.seeds,
-            fraction=self.fraction,
-            normalization=begun.normalization,
-            on_row=lambda row: begun.keep([{**fixed, **row._asdict()}]),
-            done=[redundancy.RemovalRow(*(row[name] for name in redundancy.RemovalRow._fields)) for row in begun.rows],
-        )
-
-
-@dataclass(frozen=True)
-class Retraining:
-    """Table 3: prune, then train. Columns: model, method, rate, seed, epoch, n_images, accuracy, n_removed; epoch 0 is before training.
-
-    ``longer``: (method, rate, seed, epochs) of the runs that go on; their first epochs are those of the others.
-    """
-
-    source: str
-    network: str
-    pretrained: bool | str
-    data: str
-    methods: tuple[str, ...] = ("positional", "l1", "fpgm", "l2", "random")
-    rates: tuple[float, ...] = (0.5, 0.75)
-    seeds: tuple[int, ...] = THREE
-    epochs: int = 5
-    longer: tuple[tuple[str, float, int, int], ...] = (("positional", 0.75, 0, 50), ("fpgm", 0.75, 0, 50))
-    n: int | None = None  # training images, class-balanced; None: all
-    trains = True
-
-    def run(self, begun: Begun) -> None:
-        longer = {cell[:3]: cell[3] for cell in self.longer}
-        cells = [(method, rate, seed) for seed in self.seeds for rate in self.rates for method in self.methods]
-        for cell in _open(cells, begun.rows, ("method", "rate", "seed")):
-            told = dict(zip(("method", "rate", "seed"), cell, strict=True))
-            work = partial(redundancy.prune_and_retrain, **told, epochs=longer.get(cell, self.epochs))
-            _train(begun, {"model": self.network, **told}, work, counted=True)
-
-
-@dataclass(frozen=True)
-class Starts:
-    """Table 2: train from three kinds of weights. Columns: model, start, seed, epoch, n_images, accuracy; epoch 0 is before training.
-
-    ``starts``: name, start and concentration of the mixtures. Source and target are the same data here: the paper's are not.
-    """
-
-    source: str
-    network: str
-    pretrained: bool | str
-    data: str
-    starts: tuple[tuple[str, str, float | str], ...] = (
-        ("random", "random", 1.0),
-        ("trained", "trained", 1.0),
-        ("fabricated", "fabricated", 1.0),
-        ("fabricated-sparse", "fabricated", "sparse"),
-    )
-    seeds: tuple[int, ...] = THREE
-    epochs: int = 3
-    n: int | None = None  # training images, class-balanced; None: all
-    trains = True
-
-    def run(self, begun: Begun) -> None:
-        how = {name: {"start": start, "concentration": concentration} for name, start, concentration in self.starts}
-        for name, seed in _open([(name, seed) for seed in self.seeds for name in how], begun.rows, ("start", "seed")):
-            work = partial(redundancy.start_and_train, **how[name], seed=seed, epochs=self.epochs)
-            _train(begun, {"model": self.network, "start": name, "seed": seed}, work)
-
-
 _PAPER = "Thakur, Abrol & Sharma, PMLR 197:111-121"
-EXPERIMENTS: dict[str, Removal | Retraining | Starts] = {
+_ISOLATION = "of arXiv 2108.11054, on a network and images that it has not"
+_LITE0 = ("efficientnet-lite0", True, "imagenet-20")
+EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid] = {
     "removal-lenet": Removal(f"Table 1 of {_PAPER}", "lenet", True, "mnist"),
     "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", True, "cifar10", n=2000),
     "removal-resnet20-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", "public", "cifar10", n=2000),
     "removal-resnet56-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet56", "public", "cifar10", n=1000),
     "retraining-lenet": Retraining(f"Table 3 of {_PAPER}, on a network and data that it has not", "lenet", True, "mnist"),
     "starts-lenet": Starts(f"Table 2 of {_PAPER}, on a network that it has not; source and target are the same", "lenet", True, "mnist"),
+    "isolation-lite0": Comparison(f"Table 1 {_ISOLATION}", *_LITE0),
+    "isolation-ablation-lite0": Ablation(f"Table 2 {_ISOLATION}", *_LITE0),
+    "isolation-grid-lite0": Grid(f"the weights {_ISOLATION}", *_LITE0),
 }
 
 
@@ -180,8 +85,7 @@ def load(name: str | Path) -> Experiment:
         raise ExperimentError(f"name: {path} is missing; make it with: filterlens experiment {path.stem}")
     try:
         about = checkpoints.story(path, "git restore it, or make it again with the command in the .json beside it")
-        exact = dict.fromkeys(("rate", "accuracy"), float)  # pandas' own reading may miss the last bit
-        return Experiment(path.stem, pd.read_csv(path, converters=exact), about, path)
+        return Experiment(path.stem, pd.read_csv(path, float_precision="round_trip"), about, path)  # else the last bit may be missed
     except (CheckpointError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ExperimentError(f"name: {error}") from error
 
@@ -200,7 +104,7 @@ def make(name: str, *, out: str | Path | bool | None = True, checkpoint: str | P
     target, far = _target(name, out), _far(name, checkpoint)
     model = models.load(settings.network, pretrained=settings.pretrained)
     normalization = models.normalization(settings.network, pretrained=settings.pretrained)
-    train, test = data.train_and_test(settings.data, n=settings.n) if settings.trains else (None, data.load(settings.data, n=settings.n))
+    train, test = settings.images()
     identity = {
         **{key: str(value) for key, value in asdict(settings).items() if key != "source"},
         "weights": digest(model.state_dict()),
@@ -235,33 +139,16 @@ def make(name: str, *, out: str | Path | bool | None = True, checkpoint: str | P
     return load(path)
 
 
-def _open(cells: Iterable[tuple], rows: list[Row], columns: tuple[str, ...]) -> list[tuple]:
-    """The cells without rows so far; a training gives all of its rows at once."""
-    known = {tuple(row[name] for name in columns) for row in rows}
-    return [cell for cell in cells if cell not in known]
-
-
-def _train(begun: Begun, told: Row, work: Callable[..., redundancy.Retrained], *, counted: bool = False) -> None:
-    """One training, which goes on from its own checkpoint; its rows are those before training and after every epoch."""
-    half = begun.far and begun.far / f"{'-'.join(str(value) for value in told.values())}.run"
-    each = {"normalization": begun.normalization, "checkpoint": half, "checkpoint_every": 100 if half else None}
-    done = work(begun.model, begun.train, begun.test, **each)
-    measured = enumerate((done.start, *done.accuracy))
-    more = {"n_removed": done.n_removed} if counted else {}
-    begun.keep([{**told, "epoch": epoch, "n_images": len(begun.test), "accuracy": value, **more} for epoch, value in measured])
-    if half is not None:
-        half.unlink(missing_ok=True)
-
-
 def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: data.Images, baseline: float) -> dict:
     """The story of the rows; versions, date and sha256 are added where it is written."""
-    public = settings.pretrained == "public"
-    sha256 = models.PUBLIC_RESNETS[settings.network][1] if public else models.about(settings.network)["sha256"]
+    public = settings.pretrained == "public" or settings.network == "efficientnet-lite0"
+    known = {"efficientnet-lite0": models.LITE0_SHA256} | {name: sha256 for name, (_, sha256) in models.PUBLIC_RESNETS.items()}
+    sha256 = known[settings.network] if public else models.about(settings.network)["sha256"]
     seen = (f"{len(train)} training and " if train else "") + f"{len(test)} test images"
-    try:
-        versions = {"torch-pruning": importlib.metadata.version("torch-pruning")}
-    except importlib.metadata.PackageNotFoundError:
-        versions = {}
+    versions = {}
+    for package in settings.packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     return {
         "command": f"filterlens experiment {name}" + (f" --out {Path(out).name}" if isinstance(out, str | Path) else ""),
         "source": settings.source,

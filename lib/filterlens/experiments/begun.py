@@ -1,0 +1,34 @@
+"""What an experiment has in hand while it runs; ``removal`` and ``isolation`` say what they do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from filterlens import data
+from filterlens.models import Normalization
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What an experiment has in hand: a network, images, the rows so far, a way to keep more, and a folder for what is half done."""
+
+    model: nn.Module
+    normalization: Normalization
+    train: data.Images | None
+    test: data.Images
+    rows: list[Row]
+    keep: Callable[[list[Row]], None]
+    far: Path | None
+
+
+def left(cells: Iterable[tuple], rows: list[Row], columns: tuple[str, ...]) -> list[tuple]:
+    """The cells without rows so far; a cell gives all of its rows at once."""
+    known = {tuple(row[name] for name in columns) for row in rows}
+    return [cell for cell in cells if cell not in known]

@@ -1,0 +1,122 @@
+"""The experiments of the isolation lens (arXiv 2108.11054): their settings, and their rows in order.
+
+``lenses.methods`` does the work. A run goes on from the kernels and groups of images that it has; groups are always solved alike,
+so that an interrupted run ends in the same file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from filterlens import data
+from filterlens.lenses import methods
+
+from .begun import Begun
+
+# Full convolutions at strides 2, 4, 8, 16 and 32, their maps after the activation; no tuning looked at any of them.
+DEPTHS = ("conv_stem", "blocks.1.1.bn1", "blocks.2.1.bn1", "blocks.4.2.bn1", "blocks.6.0.bn1")
+BETA = 0.1  # chosen by preservation: at 1 a kernel's map changes with its size, see the grid
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the three have in common. n: the first images of the data; size: their pixels; n_kernels: drawn with ``seed`` among those
+    active on all of the images; group: images that are solved together."""
+
+    source: str
+    network: str
+    pretrained: bool | str
+    data: str
+    layers: tuple[str, ...] = DEPTHS
+    n: int = 20
+    size: int = 128
+    n_kernels: int = 4
+    seed: int = 0
+    max_iter: int = 200
+    group: int = 10
+    packages = ("captum", "zennit", "timm")
+
+    def images(self) -> tuple[None, data.Images]:
+        return None, data.load(self.data, size=self.size)[: self.n]
+
+    def _measure(self, begun: Begun, settings: Sequence[dict[str, Any]], work: Callable[..., list], columns: dict[str, Any]) -> None:
+        """``work(model, layer, kernel, images, **setting)`` for every layer, kernel, setting and group of images; columns of the setting
+        that are none of the rows' own go before them."""
+        images = begun.normalization.apply(begun.test.images)
+        known = {(row["layer"], row["kernel"], row["image"], *(row[name] for name in columns)) for row in begun.rows}
+        for layer, kernels in self._kernels(begun, images):
+            for kernel in kernels:
+                for setting in settings:
+                    told = {name: value(setting) for name, value in columns.items()}
+                    for at in range(0, len(images), self.group):
+                        if (layer, kernel, at, *told.values()) in known:
+                            continue
+                        rows = [row._asdict() for row in work(begun.model, layer, kernel, images[at : at + self.group], **setting)]
+                        fixed = {"model": self.network, "size": self.size, "depth": self.layers.index(layer) + 1}
+                        begun.keep([{**fixed, **row, **told, "image": at + row["image"]} for row in rows])
+
+    def _kernels(self, begun: Begun, images: Tensor) -> Iterator[tuple[str, list[int]]]:
+        for layer in self.layers:
+            yield layer, methods.active_kernels(begun.model, layer, images, self.n_kernels, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Comparison(_Measured):
+    """Table 1: each method's image shown to the network. Columns: model, size, depth and those of ``methods.MethodRow``.
+
+    scales: of the attribution methods, which are measured with each of them.
+    """
+
+    beta: float = BETA
+    scales: tuple[str, ...] = ("peak", "fit")
+
+    def run(self, begun: Begun) -> None:
+        own = [{"methods": ["isolation"], "options": {"beta": self.beta, "max_iter": self.max_iter}}]
+        others = [{"methods": [name], "scale": scale} for scale in self.scales for name in methods.METHODS if name != "isolation"]
+        told = {"method": lambda setting: setting["methods"][0], "scale": lambda setting: setting.get("scale", methods.OWN_SCALE)}
+        self._measure(begun, own + others, methods.measure_methods, told)
+
+
+@dataclass(frozen=True)
+class Ablation(_Measured):
+    """Table 2: isolation without one of its terms. Columns: model, size, depth and those of ``methods.TermRow``."""
+
+    n: int = 10
+    n_kernels: int = 2
+    beta: float = BETA
+
+    def run(self, begun: Begun) -> None:
+        settings = [{"terms": [name], "options": {"beta": self.beta, "max_iter": self.max_iter}} for name in methods.TERMS]
+        self._measure(begun, settings, methods.ablate_terms, {"terms": lambda setting: setting["terms"][0]})
+
+
+@dataclass(frozen=True)
+class Grid(_Measured):
+    """How the weights decide: columns model, size, depth, those of ``methods.MethodRow``, balance, beta, input_scale.
+
+    L_r is divided by input_scale: 58 is what Oxford's VGG, fed with 0 to 255, has in its standard deviations where others have 1.
+    """
+
+    layers: tuple[str, ...] = (DEPTHS[2], DEPTHS[3])
+    n: int = 5
+    n_kernels: int = 2
+    max_iter: int = 100
+    betas: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0, 10.0)
+    balances: tuple[str, ...] = ("mean", "printed")
+    input_scales: tuple[float, ...] = (1.0, 58.0)
+
+    def run(self, begun: Begun) -> None:
+        def work(model: Any, layer: str, kernel: int, images: Tensor, *, beta: float, balance: str, input_scale: float) -> list:
+            options = {"beta": beta / input_scale, "balance": balance, "max_iter": self.max_iter}
+            return methods.measure_methods(model, layer, kernel, images, methods=["isolation"], options=options)
+
+        settings = [
+            {"balance": balance, "beta": beta, "input_scale": scale}
+            for balance in self.balances for scale in self.input_scales for beta in self.betas
+        ]  # fmt: skip
+        told = {name: lambda setting, name=name: setting[name] for name in ("balance", "beta", "input_scale")}
+        self._measure(begun, settings, work, told)
