@@ -87,3 +87,13 @@ def test_captum_alone_agrees_where_it_can(built):
             expected = library(cut).attribute(images.clone().requires_grad_(True), target=(7, row, column))
         found = explain(built("vgg16"), "14", 7, images, method=method, signal="peak", scale="raw")
         assert relative(found, expected.detach()) < 1e-12
+
+
+def test_lrp_of_a_network_in_single_precision(built):
+    """Units that are active in one precision only must not count: relevance is divided by their values, which are near zero."""
+    single = models.load("efficientnet-lite0", pretrained=False)
+    single.load_state_dict(built("efficientnet-lite0").state_dict())
+    images = torch.randn(2, 3, 64, 72, generator=torch.Generator().manual_seed(1))
+    found = explain(single, "blocks.1.1.conv_pw", 5, images, method="lrp", scale="raw")
+    expected = explain(single.double(), "blocks.1.1.conv_pw", 5, images.double(), method="lrp", scale="raw")
+    assert relative(found.double(), expected) < 1e-6

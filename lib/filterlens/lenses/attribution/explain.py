@@ -7,6 +7,7 @@ captum and zennit. ``routing`` brings the network into the form these ask for, `
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -82,7 +83,8 @@ def explain(
             raise InactiveKernelError(layer, [(kernel, image) for image in inactive])
         shown = []
         for batch, wanted, skipped in zip(batches, own, idle, strict=True):
-            patterns = _patterns(tap, batch, _signal(wanted, kernel, n_kernels, signal), method)
+            send = partial(_signal, kernel=kernel, n_kernels=n_kernels, which=signal)
+            patterns = _relevance(tap, batch, kernel, send) if method == "lrp" else _gradients(tap, batch, send(wanted), method)
             shown.append(scaled(patterns, batch, scale, partial(_distance, tap, kernel, wanted)))
             shown[-1][skipped] = float("nan")
     return torch.cat(shown).to(images)
@@ -115,10 +117,8 @@ def _signal(own: Tensor, kernel: int, n_kernels: int, which: str) -> Tensor:
     return found
 
 
-def _patterns(tap: Tap, images: Tensor, signal: Tensor, method: str) -> Tensor:
-    """The unscaled patterns (n, c, h, w): captum for all but LRP."""
-    if method == "lrp":
-        return _relevance(tap, images, signal)
+def _gradients(tap: Tap, images: Tensor, signal: Tensor, method: str) -> Tensor:
+    """The unscaled patterns (n, c, h, w) of all methods but LRP, by captum."""
     from captum.attr import Deconvolution, GuidedBackprop, Saliency
 
     given = {"additional_forward_args": (signal,)}
@@ -139,7 +139,7 @@ def _sent(tap: Tap, images: Tensor, signal: Tensor) -> Tensor:
     return (signal * maps).flatten(1).sum(1)
 
 
-def _relevance(tap: Tap, images: Tensor, signal: Tensor) -> Tensor:
+def _relevance(tap: Tap, images: Tensor, kernel: int, send: Callable[[Tensor], Tensor]) -> Tensor:
     """LRP by zennit, in float64; a rectifier passes all relevance, as its inactive units have none (and ReLU6's full ones keep it)."""
     from zennit.composites import LayerMapComposite
     from zennit.rules import Epsilon, Norm, Pass
@@ -149,7 +149,8 @@ def _relevance(tap: Tap, images: Tensor, signal: Tensor) -> Tensor:
     rules = LayerMapComposite([(Affine, Epsilon(_stabilized)), (Addition, Norm(_stabilized)), (Activation, Pass())])
     with rules.context(routed):
         maps = routed(double)
-        (found,) = torch.autograd.grad(maps, double, signal.to(maps))
+        # The map in float64: in a unit that only float32 takes for active, the signal would be divided by something near zero.
+        (found,) = torch.autograd.grad(maps, double, send(maps[:, kernel].detach()))
     return found.to(images)
 
 
