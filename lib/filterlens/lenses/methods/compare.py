@@ -21,6 +21,7 @@ from .activity import BATCH, shown
 from .rows import measured, numbers
 
 METHODS = ("isolation", "guided", "deconvolution", "lrp")
+ON_INACTIVE = ("raise", "skip")
 OWN_SCALE = "raw"  # an isolated image is one already: nothing is scaled
 _OPTIONS = [
     name for name, given in inspect.signature(isolate).parameters.items()
@@ -72,7 +73,8 @@ def method_input(
     checks.choice("method", method, METHODS)
     checks.choice("scale", scale, SCALES)
     _checked_options("options", options)
-    checks.integer("kernel", kernel, 0)
+    checks.choice("on_inactive", on_inactive, ON_INACTIVE)
+    checks.integer("kernel", kernel, 0, _n_kernels(model, layer, images, pre_activation) - 1)
     shared = {"pre_activation": pre_activation, "on_inactive": on_inactive}
     if method == "isolation":
         return isolate(model, layer, kernel, images, **shared, **options).images
@@ -183,16 +185,20 @@ def done_rows(done: object, kind: type) -> list:
 
 
 def _checked(model: nn.Module, layer: str, kernels: Any, images: Tensor, pre_activation: bool, on_row: Any, progress: Any) -> list[int]:
-    checks.module("model", model)
-    checks.tensor("images", images, "n c h w")
     if on_row is not None and not callable(on_row):
         raise TypeError(f"on_row: got {checks.describe(on_row)}, expected a function of one row, or None")
     if not isinstance(progress, bool):
         raise TypeError(f"progress: got {checks.describe(progress)}, expected True or False")
+    return checks.indices("kernels", kernels, _n_kernels(model, layer, images, pre_activation))
+
+
+def _n_kernels(model: nn.Module, layer: str, images: Tensor, pre_activation: bool) -> int:
+    """How many maps the layer gives; model, images and layer are checked on the way."""
+    checks.module("model", model)
+    checks.tensor("images", images, "n c h w")
     tap = Tap(model, find_point(model, layer, example=images, pre_activation=pre_activation, argument="images"))
     with frozen(model):
-        n = shown(tap, images[:1]).shape[1]
-    return checks.indices("kernels", kernels, n)
+        return shown(tap, images[:1]).shape[1]
 
 
 def _checked_options(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
