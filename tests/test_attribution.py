@@ -82,7 +82,8 @@ def normed() -> nn.Module:
 
 # name -> (network, module whose output are the maps, number of its call)
 NETWORKS = {
-    "vgg": (vgg, "9", 0), "relu6": (relu6, "5", 0), "resnet": (resnet, "relu", 4), "resnet with relu6": (lambda: resnet(nn.ReLU6), "relu", 4),
+    "vgg": (vgg, "9", 0), "relu6": (relu6, "5", 0), "resnet": (resnet, "relu", 4),
+    "resnet with relu6": (lambda: resnet(nn.ReLU6), "relu", 4),
     "fork": (fork, "out", 0), "aliased": (aliased, "r2", 0), "normed": (normed, "6.act", 0),
 }  # fmt: skip
 # what the caller names: the same maps; the whole of a network that ends in its last rectifier has no name, so its last layer

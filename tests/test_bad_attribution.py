@@ -42,7 +42,8 @@ BAD = {
     "images": [
         ("no tensor", IMAGES.tolist(), T), ("rank 3", IMAGES[0], V), ("rank 5", IMAGES[None], V), ("bytes", IMAGES.byte(), T),
         ("booleans", IMAGES > 0.5, T), ("complex", IMAGES.to(torch.complex64), T), ("no image", IMAGES[:0], V),
-        ("no pixels", IMAGES[..., :0], V), ("NaN", torch.full_like(IMAGES, NAN), V), ("one NaN", IMAGES.clone().fill_(0).add_(INF - INF), V),
+        ("no pixels", IMAGES[..., :0], V), ("NaN", torch.full_like(IMAGES, NAN), V),
+        ("one NaN", IMAGES.masked_fill(IMAGES == IMAGES.max(), NAN), V),
         ("infinite", torch.full_like(IMAGES, INF), V), ("another channel count", IMAGES[:, :1], V), ("too small", IMAGES[..., :2, :2], V),
         ("nothing", None, T),
     ],
