@@ -14,7 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
 from .. import checks
@@ -113,9 +113,8 @@ def loss_curve(losses: Isolation | Mapping[str, Isolation | Tensor], ax: Axes, *
     if log and 0 < smallest < np.inf:
         ax.set_yscale("log")
         if largest < 100 * smallest:  # powers of ten alone would leave the axis without numbers
-            ax.yaxis.set(
-                major_locator=LogLocator(subs=(1, 1.5, 2, 3, 5, 7)), major_formatter=ScalarFormatter(), minor_formatter=NullFormatter()
-            )
+            plain = FuncFormatter(lambda value, _: f"{value:g}")
+            ax.yaxis.set(major_locator=LogLocator(subs=(1, 1.5, 2, 3, 5, 7)), major_formatter=plain, minor_formatter=NullFormatter())
     ax.set(xlabel="iteration", ylabel="loss (dot: the lowest)")
     ax.legend(fontsize=8)
     return ax
@@ -161,13 +160,11 @@ def errors_joint(rows: pd.DataFrame, axes: Any) -> tuple[Axes, Axes, Axes]:
 
 
 def method_boxes(rows: pd.DataFrame, ax: Axes, measure: str, *, by: str = "method") -> Axes:
-    """Table 1 as boxes: a measure's median, quartiles and outliers at each layer, in the order of the rows, for each method.
+    """Table 1 as boxes: a measure's median, quartiles and, to 5 and 95 %, whiskers at each layer, in the rows' order, by method.
 
     rows: columns layer, ``by`` (method; "terms" for an ablation) and the measure, one of ``MEASURES``. A method with several
     scales (column scale) has a box for each. MSE and losses are on a log scale. Rows that cannot be drawn are counted.
     """
-    import seaborn
-
     checks.choice("measure", measure, MEASURES)
     rows = _frame(rows, ["layer", by, measure])
     log = measure.startswith("mse") or measure == "loss"
@@ -176,23 +173,33 @@ def method_boxes(rows: pd.DataFrame, ax: Axes, measure: str, *, by: str = "metho
     if "scale" in good:
         several = good.groupby(by)["scale"].transform("nunique") > 1
         names = names.where(~several, names + ", " + good["scale"].astype(str))
-    kinds = dict(zip(names, good[by], strict=True))
-    keys = list(dict.fromkeys(kinds.values()))
-    palette: dict[str, tuple[float, ...]] = {}
-    for name, key in kinds.items():
-        colour = np.array(to_rgb(METHODS[key][1] if key in METHODS else SPARE[keys.index(key) % len(SPARE)]))
-        paler = 0.35 * sum(kinds[other] == key for other in palette)  # a method's further scales
-        palette[name] = tuple(colour + (1 - colour) * min(paler, 0.7))
-    ax.set_yscale("log" if log else "linear")
-    layers = list(dict.fromkeys(good["layer"]))
-    seaborn.boxplot(x=good["layer"], y=good[measure], hue=names, order=layers, hue_order=list(kinds), palette=palette, saturation=1, ax=ax,
-                    linewidth=0.9, fliersize=1.5, medianprops={"linewidth": 2}, gap=0.1)  # fmt: skip
+    colours = _colours(dict(zip(names, good[by], strict=True)))
+    layers, width = list(dict.fromkeys(good["layer"])), 0.84 / len(colours)
+    for at, (name, colour) in enumerate(colours.items()):
+        parts = [good.loc[(names == name) & (good["layer"] == layer), measure].to_numpy(dtype=float) for layer in layers]
+        there = [place for place, part in enumerate(parts) if len(part)]
+        places = np.array(there) + (at - (len(colours) - 1) / 2) * width
+        # Quantiles are the same on any scale, and on a log scale too they are those that tables say.
+        ax.boxplot([parts[i] for i in there], positions=places, widths=0.86 * width, whis=(5, 95), patch_artist=True, manage_ticks=False, label=name,
+                   boxprops={"facecolor": colour, "linewidth": 0.8}, medianprops={"color": "black", "linewidth": 2},
+                   flierprops={"marker": ".", "markersize": 2, "markeredgecolor": "0.4"})  # fmt: skip
     for at in range(1, len(layers)):
         ax.axvline(at - 0.5, color="0.9", linewidth=0.8, zorder=0)
+    ax.set_xticks(range(len(layers)), layers)
     note = f" ({missing} of {len(rows)} rows not drawn: {'0 or NaN' if log else 'NaN'})" if missing else ""
-    ax.set(xlabel="layer" + note, ylabel=MEASURES[measure])
-    ax.legend(fontsize=8, title=None, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    ax.set(xlabel="layer" + note, ylabel=MEASURES[measure], yscale="log" if log else "linear", xlim=(-0.5, len(layers) - 0.5))
+    ax.legend(fontsize=8, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return ax
+
+
+def _colours(kinds: dict[str, str]) -> dict[str, tuple[float, ...]]:
+    """A colour for each box {name: method}; a method's further scales are paler."""
+    keys, found = list(dict.fromkeys(kinds.values())), {}
+    for name, key in kinds.items():
+        full = np.array(to_rgb(METHODS[key][1] if key in METHODS else SPARE[keys.index(key) % len(SPARE)]))
+        paler = 0.35 * sum(kinds[other] == key for other in found)
+        found[name] = tuple(full + (1 - full) * min(paler, 0.7))
+    return found
 
 
 def _percent(share: float) -> str:
