@@ -111,7 +111,7 @@ def primaries() -> nn.Module:
 
 def test_oracle_6_isolating_green_gives_green():
     x = 0.2 + 0.5 * torch.rand(1, 3, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    result = isolate(primaries(), "0", 1, x, max_iter=400)
+    result = isolate(primaries(), "0", 1, x, max_iter=300)
     red, green, blue = result.images[0]
     assert torch.equal(red, torch.zeros_like(red)) and torch.equal(blue, torch.zeros_like(blue))  # the soft threshold: exactly
     assert float((green - x[0, 1]).norm() / x[0, 1].norm()) < 0.02
@@ -121,7 +121,7 @@ def test_oracle_6_isolating_green_gives_green():
 def test_oracle_6_preservation_holds_while_beta_times_rms_is_below_one(rms, kept):
     x = 0.5 + torch.rand(1, 3, 6, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = x * (rms / x[:, 1].square().mean().sqrt())
-    result = isolate(primaries(), "0", 1, x, max_iter=600)
+    result = isolate(primaries(), "0", 1, x, max_iter=300)
     assert (float(result.measure().preservation) < 0.05) == kept
     assert kept or float(result.measure().preservation) > 0.5
 
@@ -149,10 +149,10 @@ def test_oracle_8_gradients_are_those_of_finite_differences(balance):
 
 
 def test_oracle_8_through_a_network():
-    model = toy()
-    before = maps_of(model, "2", IMAGES[:1]).detach()
+    model, image = toy(), IMAGES[:1, :, :7, :8]
+    before = maps_of(model, "2", image).detach()
     kernel = before.sum((2, 3)).argmax(1)
-    x = (IMAGES[:1] + 0.3 * normal(1, 2, 11, 13, seed=9)).requires_grad_(True)
+    x = (image + 0.3 * normal(1, 2, 7, 8, seed=9)).requires_grad_(True)
     assert torch.autograd.gradcheck(lambda y: losses(maps_of(model, "2", y), before, kernel, y).sum(), (x,), eps=1e-7, atol=1e-4)
 
 

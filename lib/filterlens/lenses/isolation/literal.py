@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ... import checks, network
 from .losses import BALANCES
 from .optimizers import LEAST, PATIENCE
-from .point import checked_maps, find_point
+from .point import Point, checked_maps, find_point
 from .solve import STILL
 from .starts import starting
 
@@ -65,14 +65,14 @@ def isolate_literally(
     checks.integer("seed", seed, 0)
     x = starting(start, image, seed).clone().requires_grad_(True)
     point = find_point(model, layer, example=image, pre_activation=pre_activation, argument="image")
-    watch = _Watch(point.call)
+    watch = _Watch(point)
     handle = model.get_submodule(point.name).register_forward_hook(watch)
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     try:
         with network.mode_kept(model), torch.enable_grad():
             model.eval()
             with torch.no_grad():
-                target = checked_maps(watch.run(model, image), point.name)
+                target = watch.run(model, image)
             checks.integer("kernel", kernel, 0, target.shape[1] - 1)
             if not bool(target[0, kernel].any()):
                 raise ValueError(f"kernel: the map of {kernel} at {layer!r} is zero, expected an active kernel")
@@ -84,22 +84,22 @@ def isolate_literally(
 
 
 class _Watch:
-    """A forward hook that keeps the output of one call of a module, out of reach of in-place layers that follow."""
+    """A forward hook that keeps the maps of one call of a module, out of reach of in-place layers that follow."""
 
-    def __init__(self, call: int) -> None:
-        self.call, self.count, self.maps = call, 0, None
+    def __init__(self, point: Point) -> None:
+        self.point, self.count, self.maps = point, 0, None
 
     def __call__(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
         self.count += 1
-        if self.count - 1 != self.call:
+        if self.count - 1 != self.point.call:
             return None
-        self.maps = output
+        self.maps = checked_maps(output, self.point.name)
         return output.clone()
 
     def run(self, model: nn.Module, x: Tensor) -> Tensor:
         self.count = 0
         model(x.clone())
-        return self.maps if self.maps.ndim != 2 else self.maps[:, :, None, None]
+        return self.maps
 
 
 def _descend(

@@ -82,11 +82,11 @@ class Adam(Optimizer):
     The threshold of a pixel is its own step, lr / sqrt(v + penalty^2), times the term's weight: the proximal map in Adam's
     diagonal metric. The metric counts the term's own slope, so that a pixel without any other gradient moves by lr, not to 0 at once.
 
-    The loss has kinks everywhere (norms that are not squared, ReLUs), its gradients jump: v must forget within ten steps (0.9, not
+    The loss has kinks everywhere (norms that are not squared, ReLUs), its gradients jump: v must forget within five steps (0.8, not
     0.999), and full first steps from the image, where L_p has its kink, would ruin every map.
     """
 
-    betas = (0.9, 0.9)
+    betas = (0.9, 0.8)
     warm_up = 0.05  # of the schedule
 
     def __init__(self, x: Tensor, lr: float, max_iter: int, *, penalty: float = 0.0, proximal: bool = False) -> None:
