@@ -27,7 +27,7 @@ class Isolation:
     """Isolated images of p = kernels x images problems, kernel-major: problem = (place of the kernel) * n_images + image.
 
     ``images`` (p, c, h, w): best iterates, in the network's normalized input space;
-    ``kernel`` ``image`` (p,): which kernel and which of the given images; ``start`` (p,) is not kept, see ``terms_start``;
+    ``kernel`` ``image`` (p,): which kernel and which of the given images;
     ``loss`` (p, t + 1): the total at every iterate from the start on, NaN after a problem's end; ``best`` (p,): the lowest;
     ``terms`` (p, 3): weighted L_p, L_s, L_r at the best iterate, ``terms_start`` (p, 3) at the start;
     ``maps_before`` (n_images, N, H, W), ``maps_after`` (p, N, H, W): the layer's maps of the given and the isolated images;
