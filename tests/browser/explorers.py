@@ -48,7 +48,24 @@ def answers(explorer: Explorer, pick: Mapping[str, Any]) -> list[dict[str, Any]]
     """Python's panels for a pick, in the protocol's form, all renderers in a row."""
     explorer.pick(**pick)
     given = [getattr(explorer, f"_answer_{i}") for i in range(len(explorer._renderers))]
-    return [panel for answer in given for panel in answer["panels"]]
+    return [panel for answer in given for panel in chosen(answer["panels"], pick)]
+
+
+def chosen(panels: Any, pick: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The panels that a page draws: of cases those that hold beside the pick, with their arrays in place."""
+    for panel in panels:
+        if panel["kind"] != "cases":
+            yield panel
+            continue
+        for wanted, some in panel["cases"]:
+            if all(pick[axis] == value for axis, value in wanted.items()):
+                yield from chosen(_with_arrays(some, panel["arrays"]), pick)
+
+
+def _with_arrays(value: Any, arrays: list[Any]) -> Any:
+    if isinstance(value, dict):
+        return arrays[value["array"]] if "array" in value else {name: _with_arrays(item, arrays) for name, item in value.items()}
+    return [_with_arrays(item, arrays) for item in value] if isinstance(value, list) else value
 
 
 def check(root: Locator, explorer: Explorer, *, pick: Mapping[str, Any] | None = None, off: int = 0) -> dict[str, Any]:
@@ -62,11 +79,11 @@ def check(root: Locator, explorer: Explorer, *, pick: Mapping[str, Any] | None =
             found_there = TINY.search(seen["text"]) if off and TINY.fullmatch(words) else words in seen["text"]
             assert found_there, (pick, panel["title"], words, seen["text"])
         assert [point.split(":")[0] for point in seen["points"]] == panel.get("names", []), (pick, panel["title"])
-        expected = list(_pictures(panel, pick)) if panel["kind"] in ("picture", "pictures", "tree") else []
+        expected = list(_pictures(panel, pick)) if panel["kind"] in ("picture", "pictures", "compared", "tree") else []
         if expected:
             assert len(seen["pictures"]) == len(expected), (pick, panel["title"])
         for one, (picture, steps) in zip(seen["pictures"], expected, strict=False):
-            assert one["alt"].startswith(picture["alt"])
+            assert one["alt"].startswith(picture["alt"]), (pick, panel["title"])
             assert (one["height"], one["width"]) == steps.shape[:2], (pick, panel["title"])
             drawn = np.array(one["data"], dtype=np.int16).reshape(*steps.shape[:2], 4)
             assert (drawn[..., 3] == 255).all()
@@ -83,9 +100,11 @@ def _words(panel: Mapping[str, Any]) -> list[str]:
 
 def _pictures(panel: Mapping[str, Any], pick: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], np.ndarray]]:
     """The pictures a panel draws, each with the steps it must show."""
-    several = panel["pictures"] if panel["kind"] == "pictures" else [node["picture"] for node in panel.get("nodes", ())]
+    several = panel["pictures"] if panel["kind"] in ("pictures", "compared") else [node["picture"] for node in panel.get("nodes", ())]
     for picture in several:
         yield picture, _steps(picture)
+    if panel["kind"] == "compared":
+        yield {"alt": panel["label"]}, _apart(*map(_steps, several), 0 if panel["threshold"] is None else pick[panel["threshold"]])
     if panel["kind"] == "picture":
         limit = 0 if panel["threshold"] is None else pick[panel["threshold"]]
         for part in ("whole", "positive", "negative") if panel["parts"] else ("whole",):
@@ -107,6 +126,13 @@ def _cut(picture: Mapping[str, Any], limit: float, part: str) -> np.ndarray:
     hidden = np.abs(sizes) < limit * np.abs(sizes).max()
     hidden |= {"whole": np.zeros_like(hidden), "positive": sizes < 0, "negative": sizes > 0}[part]
     return np.where(hidden, np.array(zero, steps.dtype), steps)
+
+
+def _apart(a: np.ndarray, b: np.ndarray, limit: float) -> np.ndarray:
+    """What tells two pictures apart, the largest as 255; pixels below the limit, a share of that, are black."""
+    sizes = np.abs(a.astype(float) - b)
+    hidden = (sizes if sizes.ndim == 2 else sizes.max(axis=2, keepdims=True)) < limit * sizes.max()
+    return np.where(hidden, 0, np.floor(255 * sizes / max(sizes.max(), 1) + 0.5)).astype(np.uint8)
 
 
 def _differs(drawn: np.ndarray, steps: np.ndarray, off: int) -> np.ndarray:

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from toy_isolation import states
 
-from filterlens.explorer import Axis, Explorer, influence_explorer, panels, prewitt_explorer, script, simplex_explorer
+from filterlens.explorer import Axis, Explorer, influence_explorer, isolation_explorer, panels, prewitt_explorer, script, simplex_explorer
 from filterlens.lenses.influence import count_ranks
 
 SIZES = {"conv1": (3, 5, 7), "conv2": (15, 6, 4)}  # layer -> filters, height, width of its pictures
@@ -75,7 +76,9 @@ def influence_toy() -> Explorer:
     with torch.no_grad():
         linear.weight.copy_(prototypes - prototypes.mean(0) + torch.randint(-1, 2, (4, 9), generator=draw) / 4)
         linear.bias.zero_()
-    pooled = SimpleNamespace(name="toy", train=train, test=test, linear=linear, ranks=count_ranks(*train, 4), classes=["ant", "bee", "cow", "dog"])
+    pooled = SimpleNamespace(
+        name="toy", train=train, test=test, linear=linear, ranks=count_ranks(*train, 4), classes=["ant", "bee", "cow", "dog"]
+    )
     return influence_explorer(pooled, images=torch.rand(3, 3, 5, 6, generator=draw), title="A toy's features")
 
 
@@ -88,11 +91,18 @@ def simplex_toy() -> Explorer:
 
     def rows(rates: tuple[float, ...]) -> pd.DataFrame:
         sets = ("archetypes", "median_gm", "random", "l1")
-        found = [(which, rate, seed, 0.9 - rate * (i + 1) - 0.01 * seed) for i, which in enumerate(sets) for rate in rates for seed in (0, 1)]
+        found = [
+            (which, rate, seed, 0.9 - rate * (i + 1) - 0.01 * seed) for i, which in enumerate(sets) for rate in rates for seed in (0, 1)
+        ]
         return pd.DataFrame(found, columns=["which", "rate", "seed", "accuracy"]).assign(n_images=300)
 
     curves = {"small network": rows((0.0, 0.05, 0.1)), "large network": rows((0.0, 0.2))}
     return simplex_explorer(weights, curves=curves, fractions=(0.25, 0.5), network="a toy", title="A toy's filters")
+
+
+def isolation_toy() -> Explorer:
+    """Layers of several kernels, of many and of one; silent kernels; maps of one unit; five ways to an input."""
+    return isolation_explorer(states(), network="A toy.", title="A toy's kernels")
 
 
 def prewitt_toy() -> Explorer:
@@ -108,5 +118,7 @@ def page_of(folder: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[], Ex
     (folder / "explorer.css").write_text(script.style(), encoding="utf-8")
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Toy</title><link rel="stylesheet" href="explorer.css">'
     frame = f'<html lang="en" data-theme="light"><head>{head}<script src="explorer.js" defer></script></head>'
-    (folder / "index.html").write_text(f"<!doctype html>{frame}<body><main><h1>Toy</h1>{bundle['text/html']}</main></body></html>", encoding="utf-8")
+    (folder / "index.html").write_text(
+        f"<!doctype html>{frame}<body><main><h1>Toy</h1>{bundle['text/html']}</main></body></html>", encoding="utf-8"
+    )
     return folder / "index.html"

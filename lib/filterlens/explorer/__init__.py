@@ -9,7 +9,8 @@ _HOMES = {
     "Axis": "axes", "Explorer": "explorer", "Beside": "explorer", "BudgetError": "sheets", "Network": "decoded",
     "decoding_explorer": "decoding", "character_explorer": "characters",
     "influence_explorer": "influence",
-    "simplex_explorer": "simplex", "prewitt_explorer": "prewitt", "Scatter": "scatter",
+    "simplex_explorer": "simplex", "prewitt_explorer": "prewitt", "Scatter": "scatter", "Cases": "cases", "Compared": "cases",
+    "isolation_explorer": "isolation", "isolation_states": "isolation_kept", "IsolationStates": "isolation_kept",
 }  # fmt: skip
 __all__ = [*_HOMES, "panels"]
 

@@ -253,14 +253,16 @@ def _arguments(call: Callable, name: str, space: Axes) -> tuple[str, ...]:
 
 
 def _check_axes_of(panel: panels.Panel, space: Axes) -> None:
-    """A panel may name axes, in clicks and as its threshold; they must exist."""
-    threshold = getattr(panel, "threshold", None)
-    if threshold is not None:
-        space.known(threshold, "threshold")
-    images = [getattr(panel, "picture", None), *(getattr(panel, "pictures", ())), *(image for image, _ in getattr(panel, "nodes", ()))]
-    picks = [image.pick for image in images if image is not None]
-    for row in getattr(panel, "picks", None) or ():
-        picks += row if isinstance(row, list | tuple) else [row]
+    """A panel may name axes, in clicks, as its threshold and as the cases it holds; they must exist."""
+    picks = list(panel.conditions())
+    for drawn in panel.inner():
+        threshold = getattr(drawn, "threshold", None)
+        if threshold is not None:
+            space.known(threshold, "threshold")
+        images = [getattr(drawn, "picture", None), *getattr(drawn, "pictures", ()), *(image for image, _ in getattr(drawn, "nodes", ()))]
+        picks += [image.pick for image in images if image is not None]
+        for row in getattr(drawn, "picks", None) or ():
+            picks += row if isinstance(row, list | tuple) else [row]
     for pick in picks:
         for axis, value in (pick or {}).items():
             every = space.every(space.known(axis, "pick"))

@@ -6,7 +6,7 @@ are made by ``signed``, ``gray`` and ``photo`` (``images``), which stand here to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import Any
@@ -46,6 +46,14 @@ class Panel:
 
     def check(self) -> None:
         """Raise TypeError or ValueError, naming the field, for contents that cannot be drawn."""
+
+    def inner(self) -> Iterator[Panel]:
+        """The panels that are drawn: itself, unless it holds others."""
+        yield self
+
+    def conditions(self) -> list[Pick]:
+        """The picks beside which what it holds is drawn."""
+        return []
 
     def encode(self) -> dict[str, Any]:
         """The protocol's form of the panel."""
@@ -225,7 +233,7 @@ def shown(returned: object) -> list[Panel]:
 
 def picture_of(panels: Sequence[Panel]) -> Image | None:
     """The first picture among panels: what stands for them where no script runs."""
-    for panel in panels:
+    for panel in (drawn for given in panels for drawn in given.inner()):
         if isinstance(panel, Picture):
             return panel.picture
         if isinstance(panel, Pictures):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 PARTS = (
-    "arrays", "panels", "bars", "charts", "scatter", "network", "characters", "influence_numbers", "influence", "simplex_numbers", "simplex",
+    "arrays", "panels", "bars", "charts", "scatter", "cases", "network", "characters", "influence_numbers", "influence", "simplex_numbers", "simplex",
     "prewitt", "answers", "explorer",
 )  # fmt: skip
 HERE = Path(__file__).parent

@@ -80,6 +80,7 @@ function pageSource(state, folder) {
       near.sort((a, b) => Math.abs(options.indexOf(a) - at) - Math.abs(options.indexOf(b) - at));
       for (const other of near.map((option) => settle(axes, { ...pick, [name]: option }))) {
         for (const renderer of renderers) {
+          if (renderer.key(other) === renderer.isFirst) continue; // that lies in the page
           if (renderer.sheets) await fetchSheet(renderer, numberOf(renderer, other, axes), folder).catch(() => {});
           else if (renderer.computed) await dataOf(renderer, folder).catch(() => {});
         }

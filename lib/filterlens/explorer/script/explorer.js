@@ -118,7 +118,7 @@ function draw(group, panels, pick, { choose, axes }) {
   const before = reachable();
   const focused = before.indexOf(group.getRootNode().activeElement);
   const name = focused >= 0 && called(before[focused]);
-  group.replaceChildren(...panels.map((panel) => drawPanel(withPossiblePicks(panel, axes, pick), { pick, choose })));
+  group.replaceChildren(...chosenPanels(panels, pick).map((panel) => drawPanel(withPossiblePicks(panel, axes, pick), { pick, choose })));
   if (focused < 0) return;
   const after = reachable();
   // The one of the same name, at its place if there are several; else the panels, so that the next Tab goes on from here.
@@ -159,6 +159,10 @@ function axesIn(panels) {
     panel.picks?.flat().forEach(add);
     panel.pictures?.forEach((picture) => add(picture.pick));
     panel.nodes?.forEach((node) => add(node.picture.pick));
+    for (const [wanted, some] of panel.cases ?? []) {
+      add(wanted);
+      axesIn(some).forEach((name) => names.add(name));
+    }
   }
   return names;
 }
