@@ -15,7 +15,8 @@ from killed_process import killed
 from typer.testing import CliRunner
 
 from filterlens import __main__, data, experiments, models, training
-from filterlens.lenses import redundancy
+from filterlens.lenses import methods, redundancy
+from filterlens.lenses.isolation import isolate
 from filterlens.models import CheckpointError, checkpoints
 from filterlens.training import snapshots
 
@@ -28,7 +29,11 @@ TINY = {
     "removal-resnet56-public": {"sets": ("random", "median_gm"), "rates": (0.0, 0.1), "seeds": (0,), "n": 3, "network": "resnet20", "pretrained": True},
     "retraining-lenet": {"methods": ("l1", "random"), "rates": (0.5,), "seeds": (0, 1), "epochs": 2, "longer": (("random", 0.5, 1, 3),)},
     "starts-lenet": {"starts": (("random", "random", 1.0), ("trained", "trained", 1.0)), "seeds": (0,), "epochs": 1},
+    "isolation-lite0": {"layers": ("blocks.1.0.bn1", "conv_stem"), "n": 3, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 2, "scales": ("raw",)},
+    "isolation-ablation-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 1},
+    "isolation-grid-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "betas": (0.1, 10.0)},
 }  # fmt: skip
+ISOLATION = [name for name in TINY if name.startswith("isolation")]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: dict[str, str]) -> None:
     """The same experiments on a few images, and a project and a cache of their own."""
     small = {name: replace(settings, **TINY[name]) for name, settings in experiments.EXPERIMENTS.items()}
-    small = {name: replace(settings, data=images[settings.network]) for name, settings in small.items()}
+    small = {name: replace(settings, data=images.get(settings.network, settings.data)) for name, settings in small.items()}
     monkeypatch.setattr(experiments, "EXPERIMENTS", small)
     monkeypatch.setattr(experiments, "folder", lambda: tmp_path / "experiments")
     monkeypatch.setattr(experiments, "cache", lambda: tmp_path / "cache")
@@ -103,6 +108,42 @@ def test_rows_of_starts_are_those_of_the_lens(images: dict[str, str]) -> None:
     assert list(rows[rows["start"] == "trained"]["accuracy"]) == [own.start, *own.accuracy]
 
 
+def _isolation(name: str) -> tuple[pd.DataFrame, object, torch.nn.Module, torch.Tensor]:
+    """The rows of an experiment, its settings, its network and its images, normalized."""
+    settings = experiments.EXPERIMENTS[name]
+    model, normalization = models.load("efficientnet-lite0"), models.normalization("efficientnet-lite0")
+    return experiments.make(name).rows, settings, model, normalization.apply(data.load("imagenet-20", size=40)[: settings.n].images)
+
+
+def test_rows_of_table_1_are_those_of_the_lens() -> None:
+    rows, settings, model, images = _isolation("isolation-lite0")
+    assert list(rows) == ["model", "size", "depth", *methods.MethodRow._fields] and len(rows) == 2 * 3 * 4
+    assert dict(zip(rows["layer"], rows["depth"], strict=True)) == {"blocks.1.0.bn1": 1, "conv_stem": 2}
+    for layer in settings.layers:
+        kernels = methods.active_kernels(model, layer, images, 1)
+        options = {"beta": settings.beta, "max_iter": 3}
+        own = pd.DataFrame(methods.measure_methods(model, layer, kernels, images, scale="raw", options=options))
+        both = rows[rows["layer"] == layer].merge(own, on=["method", "scale", "kernel", "image"])
+        assert len(both) == len(own) == 3 * 4
+        for name in (*methods.MEASURES, "loss"):
+            np.testing.assert_allclose(both[f"{name}_x"], both[f"{name}_y"], rtol=2e-2, atol=2e-3)  # groups of images round differently
+
+
+def test_rows_of_table_2_and_of_the_grid_are_those_of_the_lens() -> None:
+    rows, settings, model, images = _isolation("isolation-ablation-lite0")
+    kernels = methods.active_kernels(model, "conv_stem", images, 1)
+    own = methods.ablate_terms(model, "conv_stem", kernels, images[1:], options={"beta": settings.beta, "max_iter": 3})
+    assert list(rows["terms"]) == [name for name in methods.TERMS for _ in range(2)] and list(rows["image"]) == [0, 1] * 3
+    np.testing.assert_allclose(rows[rows["image"] == 1]["loss"], [row.loss for row in own], rtol=1e-5)
+
+    rows, settings, *_ = _isolation("isolation-grid-lite0")
+    assert len(rows) == 2 * 2 * 2 * 2 and list(rows)[-3:] == ["balance", "beta", "input_scale"]
+    for (balance, beta, scale), cell in rows.groupby(["balance", "beta", "input_scale"]):
+        found = isolate(model, "conv_stem", kernels, images, balance=balance, beta=beta / scale, max_iter=3)
+        np.testing.assert_allclose(cell["loss"], found.best, rtol=1e-5)
+    assert rows.groupby(["balance", "beta", "input_scale"])["loss"].sum().nunique() == 8
+
+
 def test_the_story_says_how_the_rows_were_made(tmp_path: Path) -> None:
     made = experiments.make("removal-lenet", out=tmp_path / "mine.csv")
     about = json.loads((tmp_path / "mine.json").read_text())
@@ -122,7 +163,18 @@ def test_real_settings_are_the_issues() -> None:
         "removal-resnet56-public": ("resnet56", "public", "cifar10", 1000),
         "retraining-lenet": ("lenet", True, "mnist", None),
         "starts-lenet": ("lenet", True, "mnist", None),
+        "isolation-lite0": ("efficientnet-lite0", True, "imagenet-20", 20),
+        "isolation-ablation-lite0": ("efficientnet-lite0", True, "imagenet-20", 10),
+        "isolation-grid-lite0": ("efficientnet-lite0", True, "imagenet-20", 5),
     }
+    table1, table2, grid = (REAL[name] for name in ISOLATION)
+    assert len(table1.layers) == 5 and table1.layers == table2.layers and (table1.n_kernels, table2.n_kernels) == (4, 2)
+    assert table1.scales == ("peak", "fit") and table1.beta == table2.beta and {table1.seed, table2.seed, grid.seed} == {0}
+    assert (grid.betas, grid.balances, grid.input_scales) == (
+        (0.001, 0.01, 0.1, 1, 10),
+        ("mean", "printed"),
+        (1, 58),
+    ) and grid.n_kernels == 2
     assert REAL["removal-lenet"].sets == redundancy.SETS and len(REAL["removal-lenet"].seeds) == 10
     assert REAL["removal-lenet"].rates == (0, 0.05, 0.1, 0.15, 0.2)
     table3 = REAL["retraining-lenet"]
@@ -131,9 +183,19 @@ def test_real_settings_are_the_issues() -> None:
     assert [name for name, _, _ in REAL["starts-lenet"].starts] == ["random", "trained", "fabricated", "fabricated-sparse"]
 
 
-@pytest.mark.parametrize(("name", "writes"), [("removal-lenet", 1), ("removal-lenet", 4), ("retraining-lenet", 2), ("retraining-lenet", 8)])
+@pytest.mark.parametrize(
+    ("name", "writes"),
+    [
+        ("removal-lenet", 1),
+        ("removal-lenet", 4),
+        ("retraining-lenet", 2),
+        ("retraining-lenet", 8),
+        ("isolation-ablation-lite0", 1),
+        ("isolation-ablation-lite0", 5),
+    ],
+)
 def test_a_killed_experiment_goes_on_to_the_same_file(name: str, writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed between rows, after the first epoch of a training, and in the third training."""
+    """Killed between rows, after the first epoch of a training, in the third training, and between groups of images."""
     far = tmp_path / "far"
     assert killed(writes, lambda: experiments.make(name, out=tmp_path / "never.csv", checkpoint=far)) == signal.SIGKILL
     assert not (tmp_path / "never.csv").exists()
@@ -142,7 +204,8 @@ def test_a_killed_experiment_goes_on_to_the_same_file(name: str, writes: int, tm
     monkeypatch.setattr(snapshots, "write", lambda path, contents: (seen.append(path), real(path, contents)))
     experiments.make(name, out=tmp_path / "resumed.csv", checkpoint=far)
     assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "resumed.csv").read_bytes()
-    of_all = 6 if name == "removal-lenet" else 9 + 4  # rows; epochs and trainings
+    # rows; epochs and trainings; groups of images, choices of terms
+    of_all = {"removal-lenet": 6, "retraining-lenet": 9 + 4, "isolation-ablation-lite0": 2 * 3}[name]
     assert len(seen) == of_all - writes
     assert [path.name for path in far.iterdir()] == ["rows.run"]
 
@@ -174,10 +237,23 @@ def test_what_ships_loads() -> None:
         pytest.skip("no rows of experiments in data/experiments yet: make them with filterlens experiment NAME --out")
     for path in shipped:
         rows = experiments.load(path).rows
-        assert path.stem in REAL
-        assert rows["accuracy"].between(0, 1).all() and len(rows) and not rows.duplicated().any()
+        assert path.stem in REAL and len(rows) and not rows.duplicated().any()
+        if path.stem in ISOLATION:
+            _check_isolation(REAL[path.stem], rows)
+            continue
+        assert rows["accuracy"].between(0, 1).all()
         if path.stem.startswith("removal"):
             assert isinstance(redundancy.verdict(redundancy.RemovalCurve.of(rows)), pd.DataFrame)
+
+
+def _check_isolation(settings, rows: pd.DataFrame) -> None:
+    assert set(rows["layer"]) == set(settings.layers) and set(rows["image"]) == set(range(settings.n))
+    assert (
+        rows["selectivity"].dropna().between(0, 1).all() and (rows[["mse_selected", "mse_rest", "preservation"]].dropna() >= 0).all().all()
+    )
+    assert rows.groupby("layer")["kernel"].nunique().eq(settings.n_kernels).all()
+    cells = [name for name in ("layer", "kernel", "method", "scale", "terms", "balance", "beta", "input_scale") if name in rows]
+    assert rows.groupby(cells).size().eq(settings.n).all(), "every image once in each cell"
 
 
 def test_the_command_says_where_the_rows_are(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from filterlens import checks, data, models, training
+from filterlens.lenses import methods
 from filterlens.models import CheckpointError, checkpoints
 from filterlens.sources import cache, project_home
 from filterlens.training import batching, snapshots
@@ -25,6 +26,8 @@ from filterlens.training.identity import digest
 from .begun import Begun, Row
 from .isolation import Ablation, Comparison, Grid
 from .removal import Removal, Retraining, Starts
+
+FRACTIONS = ("rate", "accuracy", *methods.MEASURES, "loss", "beta", "input_scale")  # columns of numbers that are not whole
 
 
 class ExperimentError(CheckpointError):
@@ -85,7 +88,8 @@ def load(name: str | Path) -> Experiment:
         raise ExperimentError(f"name: {path} is missing; make it with: filterlens experiment {path.stem}")
     try:
         about = checkpoints.story(path, "git restore it, or make it again with the command in the .json beside it")
-        return Experiment(path.stem, pd.read_csv(path, float_precision="round_trip"), about, path)  # else the last bit may be missed
+        exact = dict.fromkeys(FRACTIONS, lambda text: float(text or "nan"))  # pandas' own reading may miss the last bit
+        return Experiment(path.stem, pd.read_csv(path, converters=exact), about, path)
     except (CheckpointError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ExperimentError(f"name: {error}") from error
 
