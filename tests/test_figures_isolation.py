@@ -190,6 +190,7 @@ def test_errors_joint_draws_every_row_and_the_medians_on_log_scales():
     figure = plt.figure()
     axes = figures.joint_axes(figure)
     rows = ROWS.copy()
+    rows["mse_rest"] *= 1e6  # the two errors do not overlap, so that a swap shows
     rows.loc[[0, 20], "mse_rest"] = [0, np.nan]
     joint, top, right = figures.errors_joint(rows, axes)
     assert joint is axes[0] and joint.get_xscale() == joint.get_yscale() == "log"
@@ -206,7 +207,7 @@ def test_errors_joint_draws_every_row_and_the_medians_on_log_scales():
     first = good[good["method"] == "isolation"]
     for side, error in enumerate(("mse_selected", "mse_rest")):
         ends = places[side][:, side]
-        assert ends.min() < first[error].min() < first[error].max() < ends.max()
+        assert first[error].min() / 1e3 < ends.min() < first[error].min() < first[error].max() < ends.max() < first[error].max() * 1e3
     plt.close(figure)
 
 
@@ -233,6 +234,9 @@ def test_method_boxes_have_the_medians_of_every_layer_method_and_scale(ax, measu
     assert ax.get_yscale() == ("log" if measure == "mse_rest" else "linear") and "1 of 108 rows" in ax.get_xlabel()
     colours = [to_hex(patch.get_facecolor()) for patch in ax.get_legend().get_patches()]
     assert len(set(colours)) == 3 and colours[0] == "#d55e00"
+    lines = [line.get_xdata() for line in ax.lines if line.get_linewidth() == 2 and len(line.get_ydata()) == 2]
+    middles = np.sort([np.mean(ends) for ends in lines]).reshape(3, 3)  # three boxes around each layer's tick, side by side
+    assert np.allclose(middles.mean(1), [0, 1, 2]) and np.ptp(middles, 1).max() < 0.8 and np.diff(middles).min() > 0.2
 
 
 def test_method_boxes_of_an_ablation_go_by_its_terms(ax):
@@ -304,6 +308,10 @@ def test_loss_curves_by_name_leave_nan_out_and_share_a_colour(ax):
     ax.figure.canvas.draw()
     assert {"1", "2", "3"} <= set(ticks(ax.yaxis))  # not powers of ten alone
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if len(line.get_xdata()) == 1] == [(1, 0.5), (1, 2), (1, 4)]
+
+
+def test_losses_of_a_narrow_range_have_a_linear_axis(ax):
+    assert figures.loss_curve({"a": torch.tensor([2.0, 1.0])}, ax).get_yscale() == "linear"
 
 
 def test_a_loss_of_zero_makes_the_axis_linear(ax):

@@ -14,7 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from torch import Tensor
 
 from .. import checks
@@ -76,6 +76,7 @@ def energy(before: Tensor, after: Tensor, ax: Axes, kernel: int, *, log: bool = 
     ax.set_title(f"kernel {kernel}: {_percent(shares[0])} of the energy, isolated {_percent(shares[1])}", fontsize=9)
     if log and floor > 0:
         ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel=f"{n} kernels, loudest on the image first (orange: kernel {kernel})", ylabel="energy, sum of squares of the map")
     ax.legend(fontsize=8)
     return ax
@@ -85,7 +86,7 @@ def loss_curve(losses: Isolation | Mapping[str, Isolation | Tensor], ax: Axes, *
     """The loss at every iterate, and a dot at the lowest; NaN (after a problem's end) is left out.
 
     losses: an Isolation, drawn a line per problem; or {name: loss (t,) or (p, t), or an Isolation}, whose problems share a colour.
-    ``log`` makes the axis of the loss logarithmic if no loss is 0.
+    ``log`` makes the axis of the loss logarithmic if no loss is 0 and the largest is over three times the smallest.
     """
     if isinstance(losses, Isolation):
         labels = (f"kernel {int(k)}, image {int(i)}" for k, i in zip(losses.kernel, losses.image, strict=True))
@@ -110,7 +111,7 @@ def loss_curve(losses: Isolation | Mapping[str, Isolation | Tensor], ax: Axes, *
             label, smallest, largest = None, min(smallest, float(curve[best])), max(largest, float(curve[there].max()))
         if label is not None:
             ax.plot([], [], color=colour, label=f"{name} (inactive)")
-    if log and 0 < smallest < np.inf:
+    if log and 0 < 3 * smallest < largest:
         ax.set_yscale("log")
         if largest < 100 * smallest:  # powers of ten alone would leave the axis without numbers
             plain = FuncFormatter(lambda value, _: f"{value:g}")
