@@ -164,14 +164,14 @@ def test_real_settings_are_the_issues() -> None:
         "retraining-lenet": ("lenet", True, "mnist", None),
         "starts-lenet": ("lenet", True, "mnist", None),
         "isolation-lite0": ("efficientnet-lite0", True, "imagenet-20", 20),
-        "isolation-ablation-lite0": ("efficientnet-lite0", True, "imagenet-20", 10),
-        "isolation-grid-lite0": ("efficientnet-lite0", True, "imagenet-20", 5),
+        "isolation-ablation-lite0": ("efficientnet-lite0", True, "imagenet-20", 5),
+        "isolation-grid-lite0": ("efficientnet-lite0", True, "imagenet-20", 3),
     }
     table1, table2, grid = (REAL[name] for name in ISOLATION)
     assert len(table1.layers) == 5 and table1.layers == table2.layers and (table1.n_kernels, table2.n_kernels) == (4, 2)
     assert table1.scales == ("peak", "fit") and table1.beta == table2.beta and {table1.seed, table2.seed, grid.seed} == {0}
     assert (grid.betas, grid.balances, grid.input_scales) == (
-        (0.001, 0.01, 0.1, 1, 10),
+        (0.01, 0.1, 1, 10),
         ("mean", "printed"),
         (1, 58),
     ) and grid.n_kernels == 2
