@@ -20,7 +20,10 @@ SCALED = {
     "peak": "to the image's largest value", "raw": "not at all", "range": "to the image's range", "fit": "so that the map is kept best",
 }  # fmt: skip
 LOSS = "Of the image that is being changed, from the start on; the best one is kept."
-BETA = "β weighs how large the input may be. Other inputs, nearly the same map: the map alone does not say which one it was. Click one."
+BETA = (
+    "β weighs how large the input may be. Where the SSIM of two is near 1 and they look different, the map alone does not say which of "
+    "them it came from. Click one to look into it."
+)
 KERNELS = "What drives each, isolated by itself, and its share of the layer's energy on the image. Click one to pick it."
 ENDED = ("all steps used", "the loss had come to rest", "given up: the loss was not finite")
 
