@@ -33,10 +33,10 @@ class _Measured:
     data: str
     layers: tuple[str, ...] = DEPTHS
     n: int = 20
-    size: int = 128
+    size: int = 112
     n_kernels: int = 4
     seed: int = 0
-    max_iter: int = 100
+    max_iter: int = 60
     group: int = 10
     packages = ("captum", "zennit", "timm")
 
