@@ -169,6 +169,16 @@ def test_removal_curves_of_a_table_and_some_sets(ax):
     assert list(lines(ax)) == ["near the median (distances)"] and np.allclose(ax.get_xticks(), [0, 0.1])
 
 
+def test_removal_legend_holds_each_set_of_all_panels_once(row):
+    first, second = row(2)
+    figures.removal_curves(ROWS[:3], first, legend=False)
+    figures.removal_curves(ROWS, second, legend=False, baseline=0.9)
+    assert first.get_legend() is None and second.get_legend() is None
+    made = figures.removal_legend(first.figure, np.array([[first, second]]))
+    assert first.figure.legends == [made] and min(text.get_fontsize() for text in made.get_texts()) >= 9
+    assert [text.get_text() for text in made.get_texts()] == ["near archetypes", "all filters", "near the median (distances)", "own"]
+
+
 VERDICT = pd.DataFrame(
     [(0.1, "median_gm", "archetypes", 0.05, 0.01), (0.1, "matched_median", "matched_archetypes", -0.02, 0.03), (0.2, "median_gm", "archetypes", 0.1, 0)],
     columns=["rate", "more", "less", "difference", "std"],
@@ -225,8 +235,9 @@ def test_starts(ax):
 
 
 AGREEMENT = torch.tensor([[1, 0.5, torch.nan], [0.5, 1, -0.25], [torch.nan, -0.25, 1]], dtype=torch.float64)
+SHARED = torch.tensor([[7, 5, 2], [5, 7, 4], [2, 4, 7]])
 STABILITY = SimpleNamespace(
-    names=("shipped", "seed 1", "uniform"), spearman=AGREEMENT, redundant=AGREEMENT.abs(), needed=AGREEMENT, n=7, chance=0.125
+    names=("shipped", "seed 1", "uniform"), spearman=AGREEMENT, common=SHARED, common_needed=SHARED - 1, n=7, chance=1.96
 )
 
 
@@ -236,8 +247,9 @@ def test_stability_matrix(ax):
     assert texts(ax) == ["0.50", "0.50", "-0.25", "-0.25"] and mesh.get_clim() == (-0.25, 1)
     assert ticks(ax.xaxis) == ticks(ax.yaxis) == ["shipped", "seed 1", "uniform"] and "Spearman" in mesh.colorbar.ax.get_ylabel()
     figure, other = plt.subplots()
-    figures.stability_matrix(STABILITY, other, measure="redundant")
-    assert other.collections[0].colorbar.ax.get_ylabel() == "overlap of the 7 most redundant (by chance 0.12)"
+    figures.stability_matrix(STABILITY, other, measure="common")
+    assert other.collections[0].colorbar.ax.get_ylabel() == "shared of the 7 most redundant (by chance 2.0)"
+    assert texts(other) == ["5", "2", "5", "4", "2", "4"] and other.collections[0].get_clim() == (0, 7)
     plt.close(figure)
 
 
@@ -365,6 +377,9 @@ def test_similarity_shows_every_image_and_the_mean(ax):
         (lambda ax, row: figures.retraining(3, ax), TypeError, "rows"),
         (lambda ax, row: figures.retraining(TRAINED, ax, rate=0.5, epochs=2), ValueError, "epochs"),
         (lambda ax, row: figures.starts(TRAINED, ax), ValueError, "rows"),
+        (lambda ax, row: figures.removal_legend(ax.figure, ax), ValueError, "axes"),
+        (lambda ax, row: figures.removal_legend(ax.figure, ["one"]), TypeError, "axes"),
+        (lambda ax, row: figures.removal_legend(ax.figure, ax, columns=0), ValueError, "columns"),
         (lambda ax, row: figures.stability_matrix(STABILITY, ax, measure="kendall"), ValueError, "measure"),
         (lambda ax, row: figures.channel_order([], ax), ValueError, "results"),
         (lambda ax, row: figures.variance_collapse([4, 8], {"a": [0.5]}, ax), ValueError, "measured"),

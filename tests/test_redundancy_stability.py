@@ -39,30 +39,40 @@ def test_rankings_are_those_of_their_options(weight: Tensor, result: redundancy.
 
 def test_agreement_is_scipys_and_the_sets(result: redundancy.Stability) -> None:
     assert result.n == 5
-    for table in (result.spearman, result.redundant, result.needed):
-        assert (
-            table.shape == (11, 11) and torch.equal(table, table.T) and torch.equal(table.diagonal(), torch.ones(11, dtype=torch.float64))
-        )
+    tables = ((result.spearman, 1, torch.float64), (result.common, 5, torch.int64), (result.common_needed, 5, torch.int64))
+    for table, own, dtype in tables:
+        assert table.shape == (11, 11) and table.dtype == dtype and torch.equal(table, table.T)
+        assert table.diagonal().tolist() == [own] * 11
     for i, j in ((0, 3), (2, 7), (9, 10)):
         a, b = result.rankings[i], result.rankings[j]
         assert float(result.spearman[i, j]) == pytest.approx(stats.spearmanr(a.l0, b.l0).statistic)
-        for table, pick in ((result.redundant, "redundant"), (result.needed, "needed")):
+        for table, pick in ((result.common, "redundant"), (result.common_needed, "needed")):
             one, two = (set(getattr(found, pick)(5).tolist()) for found in (a, b))
-            assert float(table[i, j]) == len(one & two) / len(one | two)
+            assert int(table[i, j]) == len(one & two)
+    assert int(result.common.min()) < 5 and not torch.equal(result.common, result.common_needed)
     assert float(result.spearman.min()) < 0.9, "variants that all agree test nothing"
 
 
-@pytest.mark.parametrize(("k", "n"), [(26, 5), (7, 6), (4, 1)])
-def test_chance_is_what_random_sets_overlap_by(k: int, n: int) -> None:
+@pytest.mark.parametrize(("k", "rate", "n"), [(26, 0.2, 5), (7, 0.9, 6), (4, 0.0, 1)])
+def test_chance_is_what_random_sets_share(k: int, rate: float, n: int) -> None:
+    result = redundancy.stability(torch.randn(k, 3, generator=torch.Generator().manual_seed(8)), variants={"a": {}, "b": {}}, rate=rate)
     draw = np.random.default_rng(0)
-    pairs = [(set(draw.permutation(k)[:n]), set(draw.permutation(k)[:n])) for _ in range(4000)]
-    found = [len(a & b) / len(a | b) for a, b in pairs]
-    assert module._chance(k, n) == pytest.approx(np.mean(found), abs=4 * np.std(found) / 4000**0.5)
+    found = [len(set(draw.permutation(k)[:n]) & set(draw.permutation(k)[:n])) for _ in range(4000)]
+    assert result.n == n and result.chance == pytest.approx(np.mean(found), abs=1e-9 + 4 * np.std(found) / 4000**0.5)
+
+
+def test_residual_and_convergence_are_the_analyses(weight: Tensor, result: redundancy.Stability) -> None:
+    assert result.residual.tolist() == [found.archetypes.residual for found in result.rankings]
+    assert result.converged.tolist() == [found.archetypes.converged for found in result.rankings] and result.converged.dtype == torch.bool
+    assert float(result.residual[9]) > float(result.residual[0]) > float(result.residual[10]) > 0, "more archetypes fit better"
+    short = redundancy.stability(weight, variants={"full": {}, "cut off": {"max_iter": 1}, "groups": {"groups": 2}})
+    assert short.converged.tolist()[:2] == [True, False] and float(short.residual[1]) > float(short.residual[0])
+    assert float(short.residual[2]) == max(part.residual for part in short.rankings[2].archetypes)
 
 
 def test_own_variants_and_rate(weight: Tensor) -> None:
     result = redundancy.stability(weight, variants={"a": {}, "b": {}}, rate=0.5)
-    assert result.n == 13 and float(result.redundant[0, 1]) == 1 and float(result.spearman[0, 1]) == pytest.approx(1)
+    assert result.n == 13 and int(result.common[0, 1]) == 13 and float(result.spearman[0, 1]) == pytest.approx(1)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +161,9 @@ def test_stability_refuses(given, options, error, said) -> None:
 
 
 @pytest.mark.bad_input
-@pytest.mark.parametrize("told", [{"tau": 2.0}, {"max_iter": 0}, {"init": "furthest"}, {"method": "pgd"}, {"d": 27}, {"colour": 1}], ids=str)
+@pytest.mark.parametrize(
+    "told", [{"tau": 2.0}, {"max_iter": 0}, {"init": "furthest"}, {"method": "pgd"}, {"d": 27}, {"colour": 1}], ids=str
+)
 def test_stability_refuses_before_any_ranking(weight: Tensor, monkeypatch: pytest.MonkeyPatch, told: dict) -> None:
     real = module.positional_relevance
     monkeypatch.setattr(module, "positional_relevance", lambda w, **o: pytest.fail("a ranking was made") if w.any() else real(w, **o))

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from .. import checks
@@ -41,6 +43,11 @@ ORDERS = {
     "fabricated": "fabricated,\nas they are drawn",
     "matched": "fabricated, each at\nthe nearest original",
 }
+SHARED = {
+    "spearman": "Spearman's ρ of ℓ₀",
+    "common": "shared of the {n} most redundant (by chance {chance:.1f})",
+    "common_needed": "shared of the {n} most needed (by chance {chance:.1f})",
+}
 START_LINES = {
     "random": ("random", "0.45", "o"),
     "trained": ("trained weights", "#0072b2", "s"),
@@ -49,10 +56,11 @@ START_LINES = {
 }
 
 
-def removal_curves(curve: Any, ax: Axes, *, sets: Sequence[str] | None = None, baseline: float | None = None) -> Axes:
+def removal_curves(curve: Any, ax: Axes, *, sets: Sequence[str] | None = None, baseline: float | None = None, legend: bool = True) -> Axes:
     """Table 1: accuracy over the share of filters removed from every layer; mean and, shaded, one s.d. over seeds, for each set.
 
-    curve: a ``RemovalCurve``, or rows with which, rate, seed and accuracy (a table); sets: those to draw, in this order.
+    curve: a ``RemovalCurve``, or rows with which, rate, seed and accuracy (a table); sets: those to draw, in this order. legend: inside
+    the axes, over what is drawn there; False where ``removal_legend`` puts one below several panels.
     """
     rows = _table("curve", curve, ("which", "rate", "seed", "accuracy"))
     there = [name for name in SETS if name in set(rows["which"])] + sorted(set(rows["which"]) - set(SETS))
@@ -73,8 +81,27 @@ def removal_curves(curve: Any, ax: Axes, *, sets: Sequence[str] | None = None, b
     ax.set_xticks(sorted(set(rows.loc[rows["which"].isin(shown), "rate"])))
     seeds = rows["seed"].nunique()
     ax.set(xlabel="filters removed from each layer", ylabel="accuracy" + (f" (mean ± s.d., up to {seeds} seeds)" if seeds > 1 else ""))
-    ax.legend(fontsize=7)
+    if legend:
+        ax.legend(fontsize=9)
     return ax
+
+
+def removal_legend(figure: Figure, axes: Any, *, columns: int = 4) -> Legend:
+    """One legend below a figure for all its panels of ``removal_curves``: each set once, in the order of the panels.
+
+    axes: one or several, an array of ``plt.subplots`` too. A figure with ``layout="constrained"`` makes room for it.
+    Raises ValueError for axes without curves.
+    """
+    columns = checks.integer("columns", columns, 1)
+    entries: dict[str, Any] = {}
+    for ax in np.ravel(np.asarray(axes, dtype=object)):
+        if not isinstance(ax, Axes):
+            raise TypeError(f"axes: got {checks.describe(ax)}, expected those that removal_curves drew in")
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if not entries:
+        raise ValueError("axes: got none with curves, expected those that removal_curves drew in")
+    return figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=min(columns, len(entries)), fontsize=10)
 
 
 def verdict(table: Any, ax: Axes) -> Axes:
@@ -93,7 +120,7 @@ def verdict(table: Any, ax: Axes) -> Axes:
                     markersize=5, capsize=2, elinewidth=1, label=f"{_said(more)} − {_said(less)}")  # fmt: skip
     ax.set_xticks(range(len(rates)), [f"{100 * rate:g} %" for rate in rates])
     ax.set(xlabel="filters removed from each layer", ylabel="difference in accuracy left,\npercentage points")
-    ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+    ax.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     return ax
 
 
@@ -126,21 +153,24 @@ def starts(rows: Any, ax: Axes, *, epochs: int | None = None, baseline: float | 
 
 
 def stability_matrix(result: Any, ax: Axes, *, measure: str = "spearman") -> Axes:
-    """How far rankings of one layer agree, every two of them: "spearman", or the overlap of the most "redundant" or most "needed" filters.
+    """How far rankings of one layer agree, every two of them: "spearman" of l0, or how many of the n most redundant ("common") or most
+    needed ("common_needed") filters they share, a colour scale from 0 to n.
 
-    result: a ``Stability``. The diagonal, 1 by definition, is left grey, as is what is not defined; values are written for at most 14.
+    result: a ``Stability``. The diagonal, full agreement by definition, is left grey, as is what is not defined; values are written
+    for at most 14.
     """
     import seaborn
 
-    checks.choice("measure", measure, ["spearman", "redundant", "needed"])
+    checks.choice("measure", measure, list(SHARED))
     values, names = getattr(result, measure).double().cpu().numpy(), [str(name) for name in result.names]
-    said = f"overlap of the {result.n} most {measure} (by chance {result.chance:.2f})"
+    said = SHARED[measure].format(n=result.n, chance=result.chance)
+    counted = measure != "spearman"
     hidden = np.eye(len(names), dtype=bool) | np.isnan(values)
     ax.set_facecolor("0.85")
     seaborn.heatmap(
-        values, ax=ax, mask=hidden, cmap="cividis", vmin=min(0.0, values[~hidden].min(initial=0)), vmax=1, annot=len(names) <= 14, fmt=".2f",
-        annot_kws={"fontsize": 7}, square=True, xticklabels=names, yticklabels=names,
-        cbar_kws={"label": "Spearman's ρ of ℓ₀" if measure == "spearman" else said},
+        values, ax=ax, mask=hidden, cmap="cividis", vmin=min(0.0, values[~hidden].min(initial=0)), vmax=result.n if counted else 1,
+        annot=len(names) <= 14, fmt=".0f" if counted else ".2f", annot_kws={"fontsize": 7}, square=True,
+        xticklabels=names, yticklabels=names, cbar_kws={"label": said},
     )  # fmt: skip
     ax.tick_params(axis="x", rotation=90, labelsize=7)
     ax.tick_params(axis="y", rotation=0, labelsize=7)
@@ -197,7 +227,7 @@ def _epochs(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     seeds = rows["seed"].nunique()
     ax.set(xlabel="epochs of training", ylabel="test error" + (f" (mean ± s.d., {seeds} seeds)" if seeds > 1 else ""))
-    ax.legend(fontsize=7)
+    ax.legend(fontsize=9)
     return ax
 
 

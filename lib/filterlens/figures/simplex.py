@@ -20,7 +20,7 @@ from ..lenses.simplex.plane import principal_components
 from .classifiers import MARKERS
 from .fabrication import fabricated_grid, fabricated_maps, variance_collapse
 from .pictures import photograph, signed
-from .redundancy import channel_order, removal_curves, retraining, stability_matrix, starts, verdict
+from .redundancy import channel_order, removal_curves, removal_legend, retraining, stability_matrix, starts, verdict
 from .saliency import saliency, similarity
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "fabricated_maps",
     "prewitt",
     "removal_curves",
+    "removal_legend",
     "residual_by_fraction",
     "retraining",
     "saliency",

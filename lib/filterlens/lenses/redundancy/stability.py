@@ -39,20 +39,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class Stability:
-    """Agreement of V rankings of one layer, every two of them; tables are (V, V) float64, 1 on the diagonal.
+    """Agreement of v rankings of one layer, every two of them, in tables (v, v), and how well each analysis fits the layer.
 
-    ``spearman``: of l0, equal values sharing their mean rank; NaN against a ranking that calls all filters equal.
-    ``redundant``, ``needed``: Jaccard overlap |a and b| / |a or b| of the n most redundant and of the n most needed filters;
-    ``chance``: what two random sets of n overlap by on average. ``l0``: mean l0 (V,). ``rankings``: as they were found.
+    ``common``, ``common_needed``, int64: how many of the n most redundant, and of the n most needed, filters two rankings share; n on
+    the diagonal. ``chance``: how many two random sets of n filters share on average, n^2 / k of k filters.
+    ``spearman``, float64: of l0, equal values sharing their mean rank; NaN against a ranking that calls all filters equal; 1 on the
+    diagonal. By variant (v,): ``l0``, its mean; ``residual``, ||X - D A||_F / ||X||_F of its analysis (of the worst group, if it has
+    groups); ``converged``, whether that (all groups) came to its end below max_iter. ``rankings``: as they were found.
     """
 
     names: tuple[str, ...]
     spearman: Tensor
-    redundant: Tensor
-    needed: Tensor
+    common: Tensor
+    common_needed: Tensor
     chance: float
     n: int
     l0: Tensor
+    residual: Tensor
+    converged: Tensor
     rankings: tuple
 
 
@@ -73,14 +77,17 @@ def stability(weight: Tensor, *, variants: Mapping[str, Mapping[str, Any]] | Non
     n = max(1, n_removed(checks.real("rate", rate, 0, 1), k))
     _try_options(k, variants)
     found = [positional_relevance(weight, **told) for told in variants.values()]
+    groups = [one.archetypes if isinstance(one.archetypes, tuple) else (one.archetypes,) for one in found]
     return Stability(
         names=tuple(variants),
-        spearman=_pairwise(found, lambda a, b: metrics.spearman(a.l0.double(), b.l0.double())),
-        redundant=_pairwise(found, lambda a, b: _jaccard(a.redundant(n), b.redundant(n))),
-        needed=_pairwise(found, lambda a, b: _jaccard(a.needed(n), b.needed(n))),
-        chance=_chance(k, n),
+        spearman=_spearman(found),
+        common=_common([ranking.redundant(n) for ranking in found], k),
+        common_needed=_common([ranking.needed(n) for ranking in found], k),
+        chance=n * n / k,
         n=n,
         l0=torch.stack([ranking.l0.double().mean() for ranking in found]),
+        residual=torch.tensor([max(part.residual for part in parts) for parts in groups], dtype=torch.float64),
+        converged=torch.tensor([all(part.converged for part in parts) for parts in groups]),
         rankings=tuple(found),
     )
 
@@ -93,24 +100,18 @@ def _try_options(k: int, variants: Mapping[str, Mapping[str, Any]]) -> None:
             positional_relevance(torch.zeros(k, 1), **told)
 
 
-def _pairwise(found: list, agreement: Any) -> Tensor:
+def _spearman(found: list) -> Tensor:
     table = torch.eye(len(found), dtype=torch.float64)
     for i, a in enumerate(found):
         for j, b in enumerate(found[:i]):
-            table[i, j] = table[j, i] = agreement(a, b)
+            table[i, j] = table[j, i] = metrics.spearman(a.l0.double(), b.l0.double())
     return table
 
 
-def _jaccard(a: Tensor, b: Tensor) -> float:
-    a, b = set(a.tolist()), set(b.tolist())
-    return len(a & b) / len(a | b)
-
-
-def _chance(k: int, n: int) -> float:
-    """Mean Jaccard overlap of two independent sets of n out of k: their intersection is hypergeometric."""
-    from scipy.stats import hypergeom
-
-    return float(sum(i / (2 * n - i) * hypergeom.pmf(i, k, n, n) for i in range(n + 1)))
+def _common(sets: list[Tensor], k: int) -> Tensor:
+    """How many of k filters every two of v sets (n,) share (v, v)."""
+    member = torch.stack([torch.zeros(k, dtype=torch.int64).index_fill_(0, one.cpu(), 1) for one in sets])
+    return member @ member.T
 
 
 @dataclass(frozen=True, eq=False)
