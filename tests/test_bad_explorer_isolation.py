@@ -12,7 +12,7 @@ import pytest
 import torch
 import toy_isolation as toy
 
-from filterlens.explorer import Cases, Compared, Explorer, IsolationStates, isolation_explorer, isolation_states, panels
+from filterlens.explorer import Axis, Cases, Compared, Explorer, IsolationStates, isolation_explorer, isolation_states, panels
 
 
 def asked(**changes: Any) -> Callable[[], Any]:
@@ -68,6 +68,11 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "bake": (lambda: isolation_explorer(toy.states(), bake="all"), TypeError, "bake"),
     "name": (lambda: isolation_explorer(toy.states(), name="A b"), ValueError, "name"),
     "title": (lambda: isolation_explorer(toy.states(), title=3), TypeError, "title"),
+    "marks: a list": (lambda: Explorer({"a": Axis([1], marks=[1])}, [print]), TypeError, "marks"),
+    "marks: no dict": (lambda: Explorer({"a": [1], "b": Axis({1: [2]}, marks={1: "x"})}, [print]), TypeError, "marks"),
+    "marks: no text": (lambda: Explorer({"a": [1], "b": Axis({1: [2]}, marks={1: {2: 3}})}, [print]), TypeError, "marks"),
+    "marks: unknown": (lambda: Explorer({"a": [1], "b": Axis({1: [2]}, marks={1: {3: "x"}})}, [print]), ValueError, "marks"),
+    "marks: unknown key": (lambda: Explorer({"a": [1], "b": Axis({1: [2]}, marks={2: {2: "x"}})}, [print]), ValueError, "marks"),
     "cases: empty": (lambda: Cases(cases=[]), ValueError, "cases"),
     "cases: a dict": (lambda: Cases(cases={}), TypeError, "cases"),
     "cases: no pick": (lambda: Cases(cases=[("a", [panels.Text(text="")])]), TypeError, "cases"),

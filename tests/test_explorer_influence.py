@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,10 @@ def node(program: str, job: Any) -> Any:
     if shutil.which("node") is None:
         pytest.skip("node is not installed; it runs the page's script here")
     text = f"{script.source()}\n{HARNESS}\n(async () => {{ {program} }})().then((out) => process.stdout.write(JSON.stringify(out, plain)));"
-    done = subprocess.run(["node", "-e", text], input=json.dumps(job), capture_output=True, text=True, timeout=300)
+    with TemporaryDirectory() as folder:  # an argument may be no longer than 128 kB
+        path = Path(folder, "program.cjs")
+        path.write_text(text, encoding="utf-8")
+        done = subprocess.run(["node", path], input=json.dumps(job), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

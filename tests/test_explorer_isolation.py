@@ -137,6 +137,10 @@ def test_axes_are_what_was_computed() -> None:
     for image in range(3):
         offered = space.options("kernel", {"layer": "1", "image": image})
         assert offered == [toy.LAYERS["1"][at] for at in np.argsort(-active[:, image], kind="stable")]
+    marked = {tuple(key): dict(marks) for key, marks in space.encode()[2]["marks"]}
+    assert {key: marks for key, marks in marked.items() if marks} == {
+        ("early", 0): {3: "silent"}, ("early", 1): {3: "silent"}, ("early", 2): {3: "silent", 4: "silent"},
+    }  # fmt: skip
     explorer.pick(method="lrp")
     assert explorer.beta == 0.2
     explorer.pick(method="isolation", beta=0.8)
@@ -185,9 +189,9 @@ def test_panels_say_what_was_picked() -> None:
     assert [one["pick"] for one in strip] == [{"method": "isolation", "beta": beta} for beta in toy.BETAS]
     isolated = drawn(explorer, method="isolation", beta=0.8)
     curve = titled(isolated, "Loss")
-    assert curve["x"] == list(range(13)) and curve["series"][0]["values"][0] == pytest.approx(found.loss[at, 1, 2, 0], rel=1e-5)
+    assert curve["x"] == list(range(7)) and curve["series"][0]["values"][0] == pytest.approx(found.loss[at, 1, 2, 0], rel=1e-5)
     rows = {label: text for label, text, _ in titled(isolated, "Is it kernel")["rows"]}
-    assert rows["loss"] == number(found.terms[at, 1, 2].sum()) and rows["steps"] == "12"
+    assert rows["loss"] == number(found.terms[at, 1, 2].sum()) and rows["steps"] == "6"
 
 
 def test_bars_are_all_the_energy() -> None:

@@ -17,7 +17,7 @@ LAYERS = {"early": [1, 3, 4], "1": [0, 26, 7, 5], "late": 2}
 SPOKEN = {"1": "the wide layer"}
 METHODS = ("isolation", "guided", "deconvolution", "lrp", "gradient")
 BETAS = (0.05, 0.2, 0.8)
-OPTIONS = {"max_iter": 12}
+OPTIONS = {"max_iter": 6}
 
 
 def network() -> nn.Module:

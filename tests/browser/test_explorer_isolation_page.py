@@ -76,7 +76,9 @@ def test_methods_betas_and_kernels_are_picked_by_click(root: Locator, explorer: 
 
 def test_a_silent_kernel_says_so(root: Locator, explorer: Explorer) -> None:
     choose(root, "image", "black", image=2)
-    check(root, explorer, pick=choose(root, "kernel", "4", kernel=4))
+    marked = root.locator("select[name=kernel] .fl-marked")
+    expect(marked).to_have_text(["3 (silent)", "4 (silent)"])
+    check(root, explorer, pick=choose(root, "kernel", "4 (silent)", kernel=4))
     expect(root.locator(".fl-panel-text")).to_contain_text("answers nothing to this image (black)")
     expect(panel(root, "most active first")).to_contain_text("4: silent")
 

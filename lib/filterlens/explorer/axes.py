@@ -28,6 +28,7 @@ class Axis:
     earlier axis has these options. ``labels``: what to call an option (its own value, unless given); ``label``: what to call the axis.
     ``control``: "select", or "slider" for ordered numbers; ``cell``: row and column, for axes that form a grid.
     ``when``: other axes and their options beside which this one matters; beside others its control is hidden, its value stays.
+    ``marks``: keys as in the dict of options -> what is said of some of them there ("silent"); they are greyed in a list.
     """
 
     options: Iterable[Option] | Mapping[Any, Iterable[Option]]
@@ -37,6 +38,7 @@ class Axis:
     control: str = "select"
     cell: tuple[int, int] | None = None
     when: Mapping[str, Iterable[Option]] = field(default_factory=dict)
+    marks: Mapping[Any, Mapping[Option, str]] = field(default_factory=dict)
 
 
 class Axes:
@@ -56,6 +58,7 @@ class Axes:
             self._add(name, axis)
         for name, axis in self.axes.items():
             self._check_when(f"axes[{name!r}].when", axis.when)
+            self._check_marks(name, axis)
 
     def _check_when(self, argument: str, when: object) -> None:
         if not isinstance(when, Mapping):
@@ -65,6 +68,16 @@ class Axes:
             unknown = [option for option in _listed(f"{argument}[{other!r}]", options) if not among(option, every)]
             if unknown:
                 raise ValueError(f"{argument}[{other!r}]: got {unknown[:3]}, expected some of {_some(every)}")
+
+    def _check_marks(self, name: str, axis: Axis) -> None:
+        if not isinstance(axis.marks, Mapping):
+            raise TypeError(f"axes[{name!r}].marks: got {checks.describe(axis.marks)}, expected a dict of dicts from options to text")
+        for key, marked in axis.marks.items():
+            options = self._lists[name].get(key if isinstance(key, tuple) else (key,), [])
+            if not isinstance(marked, Mapping) or not all(isinstance(text, str) for text in marked.values()):
+                raise TypeError(f"axes[{name!r}].marks[{key!r}]: got {checks.describe(marked)}, expected a dict from options to text")
+            if unknown := [option for option in marked if not among(option, options)]:
+                raise ValueError(f"axes[{name!r}].marks[{key!r}]: got {unknown[:3]}, expected some of {_some(options)}")
 
     def _add(self, name: str, axis: Axis) -> None:
         if isinstance(axis.options, Mapping):
@@ -188,6 +201,7 @@ class Axes:
                 "name": name, "label": axis.label or name.replace("_", " "), "by": list(self.by[name]),
                 "options": [[list(key), values] for key, values in self._lists[name].items()],
                 "labels": [[option, axis.labels[option]] for option in self.every(name) if option in axis.labels],
+                "marks": [[list(key) if isinstance(key, tuple) else [key], list(map(list, m.items()))] for key, m in axis.marks.items()],
                 "control": axis.control, "cell": None if axis.cell is None else list(axis.cell),
                 "when": [[other, _listed(other, options)] for other, options in axis.when.items()],
             }

@@ -42,13 +42,17 @@ def isolation_explorer(
     kernels = {
         (layer, image): [found.kernels[at] for at in made.order(layer, image)] for layer, found in states.layers.items() for image in images
     }
+    marks = {
+        (layer, image): {kernel: "silent" for kernel, silent in zip(found.kernels, found.silent[:, image], strict=True) if silent}
+        for layer, found in states.layers.items() for image in images
+    }  # fmt: skip
     others = {layer: [NOBODY, *(str(kernel) for kernel in found.kernels)] for layer, found in states.layers.items()}
     # The other methods have no beta: just one option, so that coming back from them leads to the middle one.
     betas = {method: list(states.betas) if method == "isolation" else [states.beta] for method in states.methods}
     axes = {
         "layer": Axis(list(states.layers), labels={layer: found.spoken for layer, found in states.layers.items()}),
         "image": Axis(images, labels=dict(enumerate(states.titles))),
-        "kernel": Axis(kernels, by=("layer", "image"), label="kernel, most active first"),
+        "kernel": Axis(kernels, by=("layer", "image"), label="kernel, most active first", marks=marks),
         "method": Axis(list(states.methods), labels={**{method: NAMES[method] for method in states.methods}, "isolation": "isolation"}),
         "beta": Axis(betas, by="method", label="β, weight of the input's size", control="slider", when={"method": ["isolation"]}),
         "other": Axis(others, by="layer", label="compare with kernel"),

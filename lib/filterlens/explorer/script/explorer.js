@@ -82,7 +82,7 @@ function explore(el, source, ready = () => {}) {
     message.hidden = !failure;
     message.textContent = failure;
     root.removeAttribute("aria-busy");
-    status.textContent = source.axes.filter((axis) => matters(axis, pick)).map((axis) => `${axis.label} ${nameOf(axis, pick[axis.name])}`).join(", ");
+    status.textContent = source.axes.filter((axis) => matters(axis, pick)).map((axis) => `${axis.label} ${nameOf(axis, pick[axis.name], pick)}`).join(", ");
   }
 
   // JupyterLab's own shortcuts would take the arrow keys from a control; its key bindings look at the focused element itself.
@@ -181,10 +181,23 @@ function matters(axis, pick) {
   return axis.when.every(([name, options]) => options.includes(pick[name]));
 }
 
-/** What an option is called. */
-function nameOf(axis, option) {
+/** What an option is called beside the other values of a pick. */
+function nameOf(axis, option, pick) {
   axis.names ??= new Map(axis.labels);
-  return String(axis.names.get(option) ?? option);
+  const mark = markOf(axis, option, pick);
+  return `${axis.names.get(option) ?? option}${mark ? ` (${mark})` : ""}`;
+}
+
+/** What is said of an option beside the axes it depends on, if anything. */
+function markOf(axis, option, pick) {
+  axis.marked ??= new Map(axis.marks.map(([owner, some]) => [JSON.stringify(owner), new Map(some)]));
+  return axis.marked.get(JSON.stringify(axis.by.map((name) => pick[name])))?.get(option);
+}
+
+function optionElement(axis, option, pick) {
+  const made = new Option(nameOf(axis, option, pick));
+  made.classList.toggle("fl-marked", markOf(axis, option, pick) !== undefined);
+  return made;
 }
 
 /** The pick with every value its axis does not allow replaced by the first that it does. */
@@ -232,7 +245,7 @@ function select(box, id, axis, current, choose) {
   return (pick) => {
     const options = optionsOf(axis, pick);
     if (filled !== options) {
-      field.replaceChildren(...options.map((option) => new Option(nameOf(axis, option))));
+      field.replaceChildren(...options.map((option) => optionElement(axis, option, pick)));
       filled = options;
       if (options.length > LONG && !axis.cell) box.append(...steps);
       else steps.forEach((button) => button.remove());
@@ -253,7 +266,7 @@ function slider(box, id, axis, current, choose) {
     const options = optionsOf(axis, pick);
     field.max = String(options.length - 1);
     field.value = String(options.indexOf(pick[axis.name]));
-    output.textContent = nameOf(axis, pick[axis.name]);
+    output.textContent = nameOf(axis, pick[axis.name], pick);
     field.setAttribute("aria-valuetext", output.textContent);
     box.hidden = !matters(axis, pick);
   };
