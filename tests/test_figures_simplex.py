@@ -98,8 +98,8 @@ def test_cloud_shows_the_filters_on_their_principal_components(ax, colour):
     share = 100 * values / values.sum()
     assert ax.get_xlabel() == f"component 2 ({share[-2]:.1f} %)" and ax.get_ylabel() == f"component 4 ({share[-4]:.1f} %)"
     assert ax.get_title() == f"12 filters, 4 archetypes; {share[-2] + share[-4]:.1f} % of the variance"
-    assert legend(ax) == ["filters", "their outline", "archetypes"]
-    outline = np.stack(lines(ax)["their outline"].get_data(), 1)
+    assert legend(ax) == ["filters", "archetypes", "outline of the archetypes"]
+    outline = np.stack(lines(ax)["outline of the archetypes"].get_data(), 1)
     assert np.allclose(outline[0], outline[-1]) and all(np.isclose(corners.get_offsets(), at).all(1).any() for at in outline)
 
 

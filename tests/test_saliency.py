@@ -66,7 +66,9 @@ def literal(model: nn.Module, at: str, images: Tensor, targets: Tensor) -> Tenso
 def test_maps_are_the_formula_written_out(at):
     found = grad_cam_triple(NET, "conv", IMAGES, at=at, rate=0.5)
     assert torch.equal(found.targets, NET(IMAGES).argmax(1)) and tuple(found.maps) == NAMES
-    expected = {"standard": NET} | {name: remove_filters(NET, {"conv": found.removed[name]}, example=IMAGES[:1]) for name in WITHOUT_FILTERS}
+    expected = {"standard": NET} | {
+        name: remove_filters(NET, {"conv": found.removed[name]}, example=IMAGES[:1]) for name in WITHOUT_FILTERS
+    }
     for name, model in expected.items():
         assert found.maps[name].shape == (N, 22, 26) and found.maps[name].min() >= 0 and found.maps[name].max() <= 1
         assert torch.allclose(found.maps[name].double(), literal(model, at, IMAGES, found.targets), atol=2e-5), name
@@ -121,7 +123,7 @@ def test_likeness_by_its_definitions():
             tops = [(m >= np.sort(m.ravel())[-114]) & (m > 0) for m in (a, b)]  # 20 % of 22 x 26 pixels are 114.4
             assert float(found.iou[name][i]) == pytest.approx((tops[0] & tops[1]).sum() / (tops[0] | tops[1]).sum())
     assert found.mean("iou")["without_random"] == pytest.approx(float(found.iou["without_random"].mean()))
-    assert set(found.mean("probability")) == set(NAMES)
+    assert set(found.mean("probability")) == set(NAMES) and len(found) == len(found.targets) == len(found.maps["standard"])
 
 
 def test_which_filters_go():

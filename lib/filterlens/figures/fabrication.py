@@ -19,7 +19,12 @@ COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7")
 
 
 def variance_collapse(
-    ds: Sequence[int], measured: Mapping[str, Sequence[float] | Tensor], ax: Axes, *, expected: Mapping[str, Sequence[float]] | None = None
+    ds: Sequence[int],
+    measured: Mapping[str, Sequence[float] | Tensor],
+    ax: Axes,
+    *,
+    expected: Mapping[str, Sequence[float]] | None = None,
+    title: str = "How little fabricated filters vary",
 ) -> Axes:
     """The variance of fabricated filters as a share of their archetypes', over the number of archetypes: marks, and the law as a line.
 
@@ -46,7 +51,8 @@ def variance_collapse(
     percent = FuncFormatter(lambda value, _: f"{100 * value:g} %")
     ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=percent, minor_formatter=NullFormatter())
     ax.set(xlabel="archetypes, d", ylabel="variance of the fabrications /\nvariance of the archetypes")
-    ax.legend(fontsize=7)
+    ax.set_title(title, fontsize=10)
+    ax.legend(fontsize=8)
     return ax
 
 

@@ -101,15 +101,15 @@ def cloud(
     points, corners = (principal.places(Y)[:, shown] for Y in (X, D))
     dots = ax.scatter(*points.numpy().T, c=values.double().cpu().numpy(), cmap="viridis", s=16, linewidths=0, zorder=2, label="filters")
     around = corners.numpy()[_outline(corners.numpy(), closed=True)]
-    ax.plot(*around.T, color=ARCHETYPE, linewidth=1, zorder=1, label="their outline")
     ax.scatter(*corners.numpy().T, marker="^", s=28, facecolors="none", edgecolors=ARCHETYPE, linewidths=0.9, zorder=3, label="archetypes")
+    ax.plot(*around.T, color=ARCHETYPE, linewidth=1, zorder=1, label="outline of the archetypes")
     if colourbar:
         whole = MaxNLocator(integer=True) if colour == "l0" else None
         ax.figure.colorbar(dots, ax=ax, label=COLOURS[colour], ticks=whole)
     a, b = (100 * float(principal.shares[at]) for at in shown)
     ax.set(xlabel=f"component {shown[0] + 1} ({a:.1f} %)", ylabel=f"component {shown[1] + 1} ({b:.1f} %)")
     ax.set_title(f"{len(X)} filters, {len(D)} archetypes; {a + b:.1f} % of the variance", fontsize=9)
-    ax.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, columnspacing=1, handletextpad=0.4)
+    ax.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, columnspacing=1, handletextpad=0.4)
     return ax
 
 
@@ -144,10 +144,12 @@ def scores(ranking: Any, ax: Axes) -> Axes:
     return ax
 
 
-def tau_sensitivity(taus: Sequence[float], l0: Tensor, ax: Axes, *, tau: float | None = None) -> Axes:
+def tau_sensitivity(
+    taus: Sequence[float], l0: Tensor, ax: Axes, *, tau: float | None = None, title: str = "Scores of one layer, by threshold"
+) -> Axes:
     """How the scores of a layer move with the threshold that counts as zero: taus (T,), l0 (T, k); median, quartiles, range, and ``tau``.
 
-    Thresholds are above 0, for the logarithmic axis. Raises TypeError or ValueError naming taus, l0 or tau.
+    Thresholds are above 0, for the logarithmic axis. The legend stands below the axes, the title above. Raises TypeError or ValueError naming taus, l0 or tau.
     """
     for name, value in [*(("taus", one) for one in taus), *([] if tau is None else [("tau", tau)])]:
         if checks.real(name, float(value) if isinstance(value, Tensor) else value, 0) == 0:
@@ -162,12 +164,18 @@ def tau_sensitivity(taus: Sequence[float], l0: Tensor, ax: Axes, *, tau: float |
     ax.set_xscale("log")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="threshold τ: smaller shares count as zero", ylabel="archetypes in the code, $\\ell_0$", ylim=(0, None))
-    ax.legend(fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False, columnspacing=1, handlelength=1.4)
+    ax.set_title(title, fontsize=10)
+    ax.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, columnspacing=1, handlelength=1.4)
     return ax
 
 
 def residual_by_fraction(
-    fractions: Sequence[float], residuals: Mapping[str, Sequence[float] | Tensor], ax: Axes, *, fraction: float | None = 0.25
+    fractions: Sequence[float],
+    residuals: Mapping[str, Sequence[float] | Tensor],
+    ax: Axes,
+    *,
+    fraction: float | None = 0.25,
+    title: str = "What archetypes leave of the filters",
 ) -> Axes:
     """What the archetypes leave unexplained, ||X - DA|| / ||X||, over their number as a share of the filters; a line per layer.
 
@@ -187,6 +195,7 @@ def residual_by_fraction(
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(xlabel="archetypes, share of the filters", ylabel="relative residual ‖X − DA‖ / ‖X‖", ylim=(0, 1.02))
+    ax.set_title(title, fontsize=10)
     ax.legend(fontsize=8)
     return ax
 

@@ -71,7 +71,10 @@ def _sums_of_distances(rows: Tensor) -> Tensor:
 
 
 def norm_matched(weight: Tensor, removed: Tensor, *, seed: int = 0) -> Tensor:
-    """As many other filters with nearly the same Euclidean norms: the control for what a removal does by norm alone.
+    """As many other filters of the nearest available Euclidean norms: the control for what a removal does by norm alone.
+
+    Nearest available, not equal: what ``removed`` holds is no longer there to choose, so where it takes all filters of an extreme
+    norm, its partners are less extreme. ``norm_mismatch`` says how much of a difference remains.
 
     weight: (k, c, kh, kw) or (k, l); removed: distinct indices (n,), at most half of k. Returns (n,) int64: distinct indices outside
     ``removed``, the i-th of them the partner of ``removed[i]``. The removed filters choose in random order; each draws one of the

@@ -110,6 +110,11 @@ class RemovalCurve:
 def verdict(curve: RemovalCurve) -> pd.DataFrame:
     """Whether removing ``more`` costs less than removing ``less``, at every rate above 0 and for every pair of ``COMPARISONS``.
 
+    ``holds`` is the claim at its weakest: the mean difference is not negative. It asks for no margin, so a difference of nothing, or of
+    less than chance moves it, holds too. ``std`` is the standard deviation of the differences from seed to seed (n - 1 in the
+    denominator): how far one run may lie from the mean, not the error of the mean, which is std / sqrt(runs); 0 where neither set
+    depends on a seed, which is no certainty. Seeds change which filters are drawn, not the network or its images.
+
     Columns: rate, more, less, difference (mean accuracy of ``more`` minus that of ``less``), std (of the differences seed by seed;
     a set that no seed changes is compared with every run of the other), runs, share (of the runs in which the difference is not
     negative), n_removed (filters in all layers), holds (the mean difference is not negative; NA where nothing was removed, which

@@ -34,11 +34,14 @@ class SaliencyTriple:
     """Grad-CAM maps of one set of images, and how alike the three without filters are to the standard one.
 
     ``maps``, ``empty`` and ``probability`` have the keys "standard" and WITHOUT_FILTERS, the similarities and ``removed`` the latter
-    alone.
+    alone. ``len`` is n, the number of images.
+
+    ``empty`` marks maps that are zero everywhere: no channel speaks for the target (ReLU cuts all of it away), or the map has no
+    contrast. Such a map resembles nothing: its similarities are 0 and ``mean`` counts them, so say how many there are beside a mean.
     """
 
     maps: dict[str, Tensor]  # (n, h, w), every map scaled to [0, 1] by itself
-    empty: dict[str, Tensor]  # (n,) bool: the map is zero everywhere, so it resembles nothing: similarities 0
+    empty: dict[str, Tensor]  # (n,) bool
     probability: dict[str, Tensor]  # (n,) softmax probability of the target
     targets: Tensor  # (n,) the class explained, the same for every variant
     pearson: dict[str, Tensor]  # (n,) Pearson's r over the pixels
@@ -47,6 +50,9 @@ class SaliencyTriple:
     removed: dict[str, Tensor]  # indices of the filters taken away
     layer: str
     rate: float
+
+    def __len__(self) -> int:
+        return len(self.targets)
 
     def mean(self, measure: str) -> dict[str, float]:
         """The mean over images of "pearson", "ssim", "iou" or "probability", by variant."""
