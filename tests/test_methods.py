@@ -126,9 +126,17 @@ def test_rows_are_the_measures_of_each_method_fed_back(scale: str):
             assert same(row.loss, float(isolate(MODEL, "2", row.kernel, image, **FEW).best))
 
 
-def test_before_the_activation_the_rows_are_others():
-    after, before = (methods.measure_methods(MODEL, "2", 1, IMAGES, options=FEW, pre_activation=flag) for flag in (False, True))
-    assert len(after) == len(before) and not any(same(a.mse_rest, b.mse_rest) for a, b in zip(after, before, strict=True))
+def test_before_the_activation_the_maps_are_the_layers_own():
+    before = {"options": FEW, "pre_activation": True}
+    for row in methods.measure_methods(MODEL, "2", 1, IMAGES, **before):
+        image = IMAGES[row.image : row.image + 1]
+        given = methods.method_input(MODEL, "2", 1, image, method=row.method, pre_activation=True, **FEW)
+        with torch.no_grad():
+            found = selectivity(MODEL[:3](given), MODEL[:3](image), torch.tensor([1]))
+        assert all(same(getattr(row, name), float(getattr(found, name))) for name in MEASURES)
+    ablated = methods.ablate_terms(MODEL, "2", 1, IMAGES, terms="Lp+Ls+Lr", **before)
+    own = isolate(MODEL, "2", 1, IMAGES, pre_activation=True, **FEW)
+    assert all(same(row.mse_rest, rest) for row, rest in zip(ablated, own.measure().mse_rest.tolist(), strict=True))
 
 
 def test_inactive_pairs_are_rows_of_nan_and_the_others_are_not_touched():
