@@ -132,7 +132,7 @@ def test_the_rebuilt_cifar10_says_so(no_data: Path):
     np.savez(no_data / "cifar10.npz", x_test=pixels, y_test=labels)
     images = data.load("cifar10", root=no_data)
     assert images.shape == (10000, 3, 32, 32) and images.pixels[3, :, 4, 5].tolist() == [1, 2, 3]
-    assert images.note == "rebuilt from cifar10.npz (111 lossy images if made from WebP sheets)" and images.classes[6] == "frog"
+    assert images.note == "rebuilt from cifar10.npz, an archive in which 111 images are JPEG copies" and images.classes[6] == "frog"
     assert images[:5].note == images.note
 
 

@@ -147,7 +147,7 @@ def _rebuilt_cifar10(path: Path, split: str, layout: str) -> Arrays:
         refuse("cifar10", f"{path}: x_{split} is {x.dtype} {x.shape}, expected uint8 {(10 * per_class, 32, 32, 3)}", layout)
     if y.shape != (10 * per_class,) or y.dtype.kind not in "iu" or np.any((y < 0) | (y > 9)) or set(np.bincount(y)) != {per_class}:
         refuse("cifar10", f"{path}: y_{split} is not {per_class} integer labels for each of 10 classes", layout)
-    return x.transpose(0, 3, 1, 2), y, CIFAR10_CLASSES, "rebuilt from cifar10.npz (111 lossy images if made from WebP sheets)"
+    return x.transpose(0, 3, 1, 2), y, CIFAR10_CLASSES, f"rebuilt from {path.name}, an archive in which 111 images are JPEG copies"
 
 
 def cifar10_20(name: str, split: str, root: str | Path | None) -> Arrays:
