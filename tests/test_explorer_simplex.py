@@ -84,7 +84,9 @@ def test_shares_sum_to_the_whole_and_keep_every_entry() -> None:
         assert parts.sum() == WHOLE and parts.min() >= 1
         assert np.abs(parts / WHOLE - columns[kept, j]).max() < 2 / WHOLE + 1e-3
     assert shares_of(np.array([[0.0], [0.3]]), 0.1).column(0)[1].tolist() == [WHOLE]
-    many = shares_of(np.array([[0.24, 0.5], [0.28, 0.1], [0.26, 0.4], [0.22, 0.0]]), 0.3)  # a column without an entry above keeps its largest
+    many = shares_of(
+        np.array([[0.24, 0.5], [0.28, 0.1], [0.26, 0.4], [0.22, 0.0]]), 0.3
+    )  # a column without an entry above keeps its largest
     assert [many.column(j)[0].tolist() for j in (0, 1)] == [[1], [0, 2]] and many.column(0)[1].tolist() == [WHOLE]
 
 
@@ -227,14 +229,33 @@ def test_fabricated_filters_lie_within_the_archetypes() -> None:
 
 
 def test_curves_are_means_over_seeds() -> None:
-    curve, bars = shown().removal("one", 20)
+    curve, bars = shown().removal("grey", "one", 20)
     assert curve.x == [0, 5, 20] and curve.highlight == 2 and list(curve.series) == list(SAID.values())
     assert curve.series["near archetypes"] == pytest.approx([99.0, 98.5, 97.0])
     assert curve.series["random"] == pytest.approx([99.0, 99 - 0.05 * 60 - 1, 99 - 0.2 * 60 - 1], abs=0.01)
     assert bars.labels == list(SAID.values()) and bars.series["accuracy lost"][0] == pytest.approx(2.0)
     assert "Intact: 99.00 %" in bars.note and "Best: near archetypes, 97.00 %" in bars.note and "500 test images" in curve.note
-    assert shown().removal("other", 12.5)[0].x == [0, 12.5]
-    assert list(shown().removal("other", 0)[0].series) == ["near archetypes", "random"]
+    assert shown().removal("grey", "other", 12.5)[0].x == [0, 12.5]
+    intact, nothing = shown().removal("grey", "other", 0)
+    assert list(intact.series) == ["near archetypes", "random"]
+    assert "Best" not in nothing.note and nothing.note.startswith("Intact: 99.00 %. Nothing is removed")
+
+
+def test_curves_are_of_whole_networks_and_say_whose_are_missing() -> None:
+    curves = Curves({"LeNet": rows(), "ResNet-20 (ours)": rows()})
+    assert curves.uncurved("LeNet conv1") == curves.uncurved("ResNet-20 layer1.0.conv1") == ""
+    assert curves.uncurved("Lite0 conv_head") == "; of Lite0 there is no curve"
+    for layer in ("LeNet conv1", "Lite0 conv_head"):
+        curve, _ = curves.panels(layer, "LeNet", 5)
+        assert "the whole network" in curve.title and f"whatever layer is chosen above{curves.uncurved(layer)}. From" in curve.note
+
+
+@pytest.mark.parametrize(("fraction", "d", "place"), [(0.25, 3, 3), (1.0, 11, 2), (0.1, 2, 3)])
+def test_concentrations_rise_along_their_slider(fraction: float, d: int, place: int) -> None:
+    explorer = simplex_explorer({"grey": layers()["grey"]}, fractions=[fraction])
+    options = explorer._space.options("concentration", explorer.picked)
+    values = [1 / d if one == "sparse" else one for one in options]
+    assert values == sorted(values) and options.index("sparse") == place - 1 and len(options) == 5
 
 
 # ------------------------------------------------------------------------------------------- the script against Python
@@ -383,7 +404,9 @@ def test_wrong_arguments_are_named(argument: str, given: Any, error: type[Except
     ("title", {"title": 3}, TypeError), ("name", {"name": "A B"}, ValueError), ("bake", {"bake": 3}, TypeError), ("bake", {"bake": {"colour": ["x"]}}, ValueError),
     ("seed", {"seed": -1}, ValueError), ("seed", {"seed": 0.5}, TypeError), (r"layers\['half'\]", {"half": torch.rand(4, 2, 3, 3).half()}, TypeError),
 ])  # fmt: skip
-def test_nothing_is_analysed_before_all_is_checked(monkeypatch: pytest.MonkeyPatch, argument: str, given: Any, error: type[Exception]) -> None:
+def test_nothing_is_analysed_before_all_is_checked(
+    monkeypatch: pytest.MonkeyPatch, argument: str, given: Any, error: type[Exception]
+) -> None:
     analysed = []
     monkeypatch.setattr("filterlens.explorer.simplex_layers.positional_relevance", lambda *_, **__: analysed.append(1) or 1 / 0)
     more = {"half": given.pop("half")} if "half" in given else {}
@@ -396,7 +419,11 @@ def test_a_layer_is_analysed_when_it_is_shown_with_the_weights_it_had(monkeypatc
     from filterlens.explorer import simplex_layers
 
     analysed = []
-    monkeypatch.setattr(simplex_layers, "positional_relevance", lambda weight, **options: analysed.append(len(weight)) or positional_relevance(weight, **options))
+    monkeypatch.setattr(
+        simplex_layers,
+        "positional_relevance",
+        lambda weight, **options: analysed.append(len(weight)) or positional_relevance(weight, **options),
+    )
     given = layers()
     explorer = simplex_explorer(given, fractions=[0.25])
     assert analysed == [11]

@@ -17,6 +17,7 @@ from filterlens.explorer.simplex_layers import CONCENTRATIONS, Layers, checked_l
 from filterlens.explorer.simplex_panels import SimplexPanels
 from filterlens.explorer.simplex_removal import Curves
 from filterlens.explorer.simplex_words import COLOURS, SPARSE
+from filterlens.lenses.simplex.reading import archetype_count
 
 LARGEST = 2_000_000  # weights of all layers: their file beside the page stays below 3 MB
 
@@ -36,6 +37,8 @@ def simplex_explorer(
 
     Axes: ``layer``, ``fraction``, ``colour`` (of the cloud: l0, entropy, norm), ``filter``, ``concentration`` (of fabricated filters),
     and with curves ``tested`` (a name of theirs) and ``rate`` (percent removed). It starts with a quarter, if that is among them.
+    The concentration 1/d has its place among the others by its value. Where no curve's name begins with the first word of a layer's
+    ("LeNet" of "LeNet conv1"), the panel of removal says that the layer's network has none.
 
     All numbers are of full precision; pictures are mixed from weights of 8 bits and shares of 15, alike in Jupyter and on the page,
     which fetches them when somebody reaches for a control. Raises TypeError or ValueError naming the argument.
@@ -61,10 +64,17 @@ def simplex_explorer(
         every = {rate: f"{rate:g} %" for known in rates.values() for rate in known}
         axes["tested"] = Axis(list(rates), label="accuracy of")
         axes["rate"] = Axis(rates, by="tested", label="filters removed", labels=every, control="slider")
-    named = {SPARSE: "sparse: 1 / d", 1.0: "1, as in the paper"}
-    axes["concentration"] = Axis(CONCENTRATIONS, label="concentration α of fabricated filters", labels=named, control="slider")
+    named = {SPARSE: "1/d (sparse)", 1.0: "1, as in the paper"}
+    rising = {(spoken, share): _rising(archetype_count(len(weight), share)) for spoken, weight in weights.items() for share in shares}
+    alpha = "concentration α of fabricated filters"
+    axes["concentration"] = Axis(rising, by=("layer", "fraction"), label=alpha, labels=named, control="slider")
     start: dict[str, Option] = {"fraction": 0.25 if 0.25 in shares else shares[0], "concentration": 1.0}
     if removal.tested:
         offered = next(iter(rates.values()))
         start["rate"] = 10 if 10 in offered else offered[-1]
     return Explorer(axes, made.renderers(), start=start, bake=bake, title=title, name=name)
+
+
+def _rising(d: int) -> list[Option]:
+    """The concentrations by their value, where 1/d has its place."""
+    return sorted(CONCENTRATIONS, key=lambda one: 1 / d if one == SPARSE else one)

@@ -115,8 +115,8 @@ class SimplexPanels:
         bars = panels.Bars(title=WORDS["ranking"], note=note, labels=[str(l0) for l0 in groups], series=series, highlight=own, picks=picks)
         return [bars, *shown]
 
-    def removal(self, tested: str, rate: float) -> list[panels.Panel]:
-        return self.curves.panels(tested, rate)
+    def removal(self, layer: str, tested: str, rate: float) -> list[panels.Panel]:
+        return self.curves.panels(layer, tested, rate)
 
     def fabrication(self, layer: str, fraction: float, concentration: float | str) -> list[panels.Panel]:
         at, found = self._at(layer, fraction)
@@ -148,7 +148,8 @@ class SimplexPanels:
         """All that the page draws from, as protocol arrays and lists: one dict, and so one file, for all renderers."""
         return {
             "layers": {name: layer.shipped() for name, layer in self.layers.items()}, "fractions": self.fractions, "network": self.network,
-            "concentrations": list(CONCENTRATIONS), "tested": self.curves.tested, "words": WORDS, "colours": COLOURS,
+            "concentrations": list(CONCENTRATIONS), "tested": self.curves.tested,
+            "uncurved": {name: self.curves.uncurved(name) for name in self.layers}, "words": WORDS, "colours": COLOURS,
             "parts": PARTS, "shown": SHOWN, "ends": ENDS, "drawn": DRAWN,
         }  # fmt: skip
 

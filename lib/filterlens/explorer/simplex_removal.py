@@ -26,21 +26,28 @@ class Curves:
             raise TypeError(f"curves: got {checks.describe(curves)}, expected a dict from names to tables, or None")
         self.tested: dict[str, dict[str, Any]] = {str(name): _tested(f"curves[{name!r}]", rows) for name, rows in (curves or {}).items()}
 
-    def panels(self, tested: str, rate: float) -> list[panels.Panel]:
-        """A curve of each set with the rate marked, and what is lost at the rate."""
+    def uncurved(self, layer: str) -> str:
+        """What is said beside a layer of a network without a curve, or "". A network is the first word of its layers' and curves' names."""
+        network = layer.split(maxsplit=1)[:1]
+        if not self.tested or any(name.split(maxsplit=1)[:1] == network for name in self.tested):
+            return ""
+        return fill(WORDS["uncurved"], network=" ".join(network))
+
+    def panels(self, layer: str, tested: str, rate: float) -> list[panels.Panel]:
+        """A curve of each set with the rate marked, and what is lost at the rate; of whole networks, ``layer`` is only named."""
         known = self.tested[tested]
         at, names = known["rates"].index(rate), known["sets"]
         here = [row[at] for row in known["accuracy"]]
         series = {name: [part / 100 for part in row] for name, row in zip(names, known["accuracy"], strict=True)}
         best, worst = here.index(max(here)), here.index(min(here))
         note = fill(
-            WORDS["rate_note"], baseline=said_percent(known["baseline"], PARTS),
+            WORDS["rate_note" if rate else "rate_none"], baseline=said_percent(known["baseline"], PARTS),
             best=f"{names[best]}, {said_percent(here[best], PARTS)}", worst=f"{names[worst]}, {said_percent(here[worst], PARTS)}",
         )  # fmt: skip
         return [
             panels.Curve(
-                title=fill(WORDS["removal"], tested=tested), note=fill(WORDS["removal_note"], seeds=known["seeds"], images=known["images"]), x=known["rates"],
-                series=series, x_label=WORDS["removal_x"], y_label=WORDS["removal_y"], highlight=at,
+                title=fill(WORDS["removal"], tested=tested), x=known["rates"],
+                note=fill(WORDS["removal_note"], seeds=known["seeds"], images=known["images"], uncurved=self.uncurved(layer)), series=series, x_label=WORDS["removal_x"], y_label=WORDS["removal_y"], highlight=at,
             ),
             panels.Bars(
                 title=fill(WORDS["rate"], tested=tested, rate=f"{rate:g}"), note=note, labels=names,

@@ -70,13 +70,16 @@ WORDS: dict[str, str] = {
     "needed": "Nearest archetypes: the most needed",
     "needed_note": "Fewest archetypes in the code first; among equals the largest share, then the nearest to an archetype. "
     "Not the ranking read backwards, whose ties follow entropy. Click one to pick it.",
-    "removal": "Accuracy of {tested} after filters are removed, in percent",
-    "removal_note": "From every layer that allows it, without retraining; {images} test images, means of {seeds} seeds where chance enters. "
+    "removal": "Accuracy of {tested}, the whole network, after filters are removed, in percent",
+    "removal_note": "Of whole networks, whatever layer is chosen above{uncurved}. From every layer that allows it, without "
+    "retraining; {images} test images, means of {seeds} seeds where chance enters. "
     "Norm-matched: drawn by chance, of norms like those of the set they stand against.",
+    "uncurved": "; of {network} there is no curve",
     "removal_x": "filters removed, %",
     "removal_y": "accuracy, %",
     "rate": "What {tested} loses without {rate} % of its filters, in percentage points",
     "rate_note": "Intact: {baseline}. Best: {best}; worst: {worst}.",
+    "rate_none": "Intact: {baseline}. Nothing is removed yet; all sets begin here.",
     "lost": "accuracy lost",
     "fabrication": "Filters of {layer}, and filters fabricated from its archetypes",
     "fabrication_note": "Above, {shown} of {n} filters; below, {shown} fabricated ones: the {d} archetypes mixed in random shares "

@@ -92,7 +92,7 @@ function rankingPanels(data, { filter }, layer, found) {
   return [barsPanel(said.ranking, note, groups.map(String), series, { highlight: own, picks }), ...shown];
 }
 
-function removalPanels({ words: said, parts, tested: all }, { tested, rate }) {
+function removalPanels({ words: said, parts, tested: all, uncurved }, { layer, tested, rate }) {
   const { rates, sets, accuracy, seeds, images, baseline } = all[tested];
   const at = rates.indexOf(rate);
   const here = accuracy.map((row) => row[at]);
@@ -101,8 +101,8 @@ function removalPanels({ words: said, parts, tested: all }, { tested, rate }) {
   const series = sets.map((set, i) => ({ name: set, values: accuracy[i].map((part) => part / 100) }));
   const labels = { x_label: said.removal_x, y_label: said.removal_y };
   return [
-    { kind: "curve", title: fillIn(said.removal, { tested }), note: fillIn(said.removal_note, { seeds, images }), x: rates, series, ...labels, highlight: at },
-    barsPanel(fillIn(said.rate, { tested, rate: String(rate) }), fillIn(said.rate_note, numbers), sets, [
+    { kind: "curve", title: fillIn(said.removal, { tested }), note: fillIn(said.removal_note, { seeds, images, uncurved: uncurved[layer] }), x: rates, series, ...labels, highlight: at },
+    barsPanel(fillIn(said.rate, { tested, rate: String(rate) }), fillIn(rate ? said.rate_note : said.rate_none, numbers), sets, [
       { name: said.lost, values: here.map((part) => (baseline - part) / 100) },
     ]),
   ];
