@@ -54,9 +54,9 @@ def isolation_explorer(
         "image": Axis(images, labels=dict(enumerate(states.titles))),
         "kernel": Axis(kernels, by=("layer", "image"), label="kernel, most active first", marks=marks),
         "method": Axis(list(states.methods), labels={**{method: NAMES[method] for method in states.methods}, "isolation": "isolation"}),
-        "beta": Axis(betas, by="method", label="β, weight of the input's size", control="slider", when={"method": ["isolation"]}),
+        "beta": Axis(betas, by="method", label="β, weight of size", control="slider", when={"method": ["isolation"]}),
         "other": Axis(others, by="layer", label="compare with kernel"),
-        "threshold": Axis(THRESHOLDS, control="slider", label="hide changes smaller than this share of the largest"),
+        "threshold": Axis(THRESHOLDS, control="slider", label="hide changes below this share"),
     }
     first = {"beta": states.beta, **(start or {})} if start is None or isinstance(start, Mapping) else start
     return Explorer(axes, [made.isolation], start=first, bake=bake, title=title, name=name)

@@ -67,7 +67,7 @@ def kept_colours(clamped: float, scale: str) -> str:
 def silent(kernel: int, layer: str, title: str) -> str:
     return (
         f"Kernel {kernel} of {layer} answers nothing to this image ({title}): its map is zero everywhere, so there is no map to keep "
-        "and no signal to send back.\n\nPick another image, or a kernel that is not marked as silent below."
+        "and no signal to send back.\n\nPick another image, or a kernel that is not marked as silent."
     )
 
 
