@@ -220,7 +220,6 @@ function buildControls(parent, axes, current, choose, warm) {
     box.addEventListener("focusin", () => warm(axis.name));
     if (axis.cell) {
       if (!grid) parent.append((grid = make("div", { class: "fl-grid" })));
-      parent.classList.add("fl-gridded"); // as high as a page's half: it does not stay in view
       box.style.gridArea = `${axis.cell[0] + 1} / ${axis.cell[1] + 1}`;
       grid.append(box);
     } else {
