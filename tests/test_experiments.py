@@ -164,7 +164,7 @@ def test_real_settings_are_the_issues() -> None:
         "retraining-lenet": ("lenet", True, "mnist", None),
         "starts-lenet": ("lenet", True, "mnist", None),
         "isolation-lite0": ("efficientnet-lite0", True, "imagenet-20", 20),
-        "isolation-ablation-lite0": ("efficientnet-lite0", True, "imagenet-20", 5),
+        "isolation-ablation-lite0": ("efficientnet-lite0", True, "imagenet-20", 10),
         "isolation-grid-lite0": ("efficientnet-lite0", True, "imagenet-20", 3),
     }
     table1, table2, grid = (REAL[name] for name in ISOLATION)

@@ -36,7 +36,7 @@ class _Measured:
     size: int = 112
     n_kernels: int = 4
     seed: int = 0
-    max_iter: int = 60
+    max_iter: int = 200
     group: int = 10
     packages = ("captum", "zennit", "timm")
 
@@ -85,7 +85,7 @@ class Comparison(_Measured):
 class Ablation(_Measured):
     """Table 2: isolation without one of its terms. Columns: model, size, depth and those of ``methods.TermRow``."""
 
-    n: int = 5
+    n: int = 10
     n_kernels: int = 2
     beta: float = BETA
 
@@ -104,6 +104,7 @@ class Grid(_Measured):
     layers: tuple[str, ...] = (DEPTHS[2], DEPTHS[3])
     n: int = 3
     n_kernels: int = 2
+    max_iter: int = 60
     betas: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0)
     balances: tuple[str, ...] = ("mean", "printed")
     input_scales: tuple[float, ...] = (1.0, 58.0)
