@@ -15,8 +15,8 @@ from sites import HOME
 
 from filterlens.explorer import Explorer
 
-EXPLORED = {"intro": 1, "notebooks/1-simplex": 2, "notebooks/2-influence": 1, "notebooks/3-decoding": 3}  # page -> how many explorers
-CHAPTERS = [HOME / "notebooks" / f"{name}.ipynb" for name in ("1-simplex", "2-influence", "3-decoding")]
+EXPLORED = {"intro": 1, "notebooks/1-simplex": 2, "notebooks/2-influence": 1, "notebooks/3-decoding": 3, "notebooks/4-isolation": 1}  # page -> how many explorers
+CHAPTERS = [HOME / "notebooks" / f"{name}.ipynb" for name in ("1-simplex", "2-influence", "3-decoding", "4-isolation")]
 MARK = "data-filterlens-explorer"
 
 

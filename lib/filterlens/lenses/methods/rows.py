@@ -28,7 +28,7 @@ def summary(rows: pd.DataFrame, by: str | Sequence[str], *, measures: Sequence[s
     rows: a table with one row per image and kernel, as of ``MethodRow`` or ``TermRow``. by: column or columns, kept in the order in
         which their values first appear. measures: columns to sum up, by default those of ``MEASURES`` that the table has.
 
-    The index is (*by, measure), the columns mean, std, median, n, n_nan: n rows with a number, n_nan without (inactive kernels, and
+    The index is ``(*by, measure)``, the columns mean, std, median, n, n_nan: n rows with a number, n_nan without (inactive kernels, and
     for SSIM maps that are constant or under 3 x 3), which do not enter. Spreads wider than the mean are heavy tails: read the median.
     Raises TypeError or ValueError naming the argument.
     """
