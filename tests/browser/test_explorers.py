@@ -122,7 +122,7 @@ def test_a_chapter_opened_as_a_file_answers_too(page: Page, site: Path, truth: d
 
 def test_no_cell_takes_from_an_explorer_what_it_looks_up_live() -> None:
     assert rebound(["def f(x):\n    return a * x", "b = 1", "a = 2"], [0]) == ["a of code cell 1 in code cell 3"]
-    assert [rebound(*code_of(chapter)) for chapter in CHAPTERS] == [[], [], []]
+    assert [rebound(*code_of(chapter)) for chapter in CHAPTERS] == [[]] * len(CHAPTERS)
 
 
 def test_only_the_cells_that_are_needed_are_executed() -> None:
