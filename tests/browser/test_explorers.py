@@ -68,7 +68,7 @@ def names(root: Locator) -> list[str]:
 def test_these_are_all_explorers_of_the_site(site: Path, truth: dict[str, Explorer]) -> None:
     pages = {path: path.read_text(encoding="utf-8").count(f"<div {MARK}") for path in site.rglob("*.html") if "_static" not in path.parts}
     assert {path.relative_to(site).with_suffix("").as_posix(): count for path, count in pages.items() if count and path.name != "api.html"} == EXPLORED
-    assert len(truth) == 6
+    assert len(truth) == 7
 
 
 @pytest.mark.parametrize("hand", ["mouse", "keyboard"])
