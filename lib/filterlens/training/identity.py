@@ -41,6 +41,8 @@ def identity(run: Run) -> dict[str, str]:
         "model's first values": f"digest {digest(run.model.state_dict())}",
         "state's first values": f"digest {digest(run.stored_state())}",
     }
+    if run.optimizer_of_epoch is not None:
+        said["optimizer_of_epoch"] = called(run.optimizer_of_epoch)
     for owner, values in (("model", run.model.state_dict()), ("state", run.state)):
         for name, value in values.items():
             said[f"{owner}'s {name}"] = str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

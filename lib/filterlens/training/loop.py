@@ -96,6 +96,7 @@ class Run:
     normalize: Normalize
     by_step: bool
     checkpoint_every: int | None
+    optimizer_of_epoch: Callable[[int], int] | None = None
 
     epoch: int = 0
     done: int = 0  # batches of this epoch
@@ -161,12 +162,20 @@ class Run:
             where = f"epoch {self.epoch} (counted from 0), step {self.done} of {len(self.sizes)}"
             raise FloatingPointError(f"step: the loss is {value} in {where}; try a smaller learning rate, and check the normalization")
         loss.backward()
-        for optimizer in self.optimizers:
+        optimizers, schedules = self._stepping()
+        for optimizer in optimizers:
             optimizer.step()
         if self.by_step:
-            for schedule in self.schedules:
+            for schedule in schedules:
                 schedule.step()
         return value
+
+    def _stepping(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """The optimizers of this epoch and the schedules made for them."""
+        if self.optimizer_of_epoch is None:
+            return self.optimizers, self.schedules
+        one = self.optimizers[self.optimizer_of_epoch(self.epoch)]
+        return [one], [schedule for schedule in self.schedules if schedule.optimizer is one]
 
     def _close_epoch(self) -> None:
         """Evaluate, step the schedules, tell the caller, and only then write: the snapshot holds what they changed."""
@@ -176,7 +185,7 @@ class Run:
         if self.test is not None:
             loss, accuracy = evaluate(self.model, self.test, self.normalize, self.device, max(self.batch_size, 256))
         if not self.by_step:
-            for schedule in self.schedules:
+            for schedule in self._stepping()[1]:
                 schedule.step(loss) if isinstance(schedule, ReduceLROnPlateau) else schedule.step()
         entries = {"train_loss": self.loss_sum / len(self.train), "test_loss": loss, "test_accuracy": accuracy}
         self.history = self.history.extended(**entries, seconds=self._seconds(), lr=rates)
