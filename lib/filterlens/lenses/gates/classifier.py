@@ -50,6 +50,8 @@ class GatedClassifier(nn.Module):
         checks.choice("method", method, ("rescale", "euclid"))
         if not isinstance(learned, bool):
             raise TypeError(f"learned: got {checks.describe(learned)}, expected True or False")
+        if gates is not None and not isinstance(gates, Tensor | int):
+            raise TypeError(f"gates: got {checks.describe(gates)}, expected a tensor (C, K), or with layer= the number K")
         point, K = _point(model, C, layer, gates, example)
         like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
         if not isinstance(gates, Tensor):

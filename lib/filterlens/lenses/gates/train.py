@@ -96,7 +96,8 @@ def train_gated(
     model: a CNN with one linear layer after pooling, or a ``GatedClassifier`` around any other, which says its own projection.
     epochs, period, gated, first: the last ``gated`` of every ``period`` epochs are gated, after ``first`` plain ones: one in three for
         CIFAR-10 and ImageNet (appendix). With gated = 0 the network is trained as usual, its STD twin.
-    g: bound wanted for ||G||_1, in [K, C K]; by default 0.2 C K, as lam of the official code for VOC. Those of CIFAR-10 are not known.
+    g: bound wanted for ||G||_1, in [K, C K]; by default 0.2 C K, as lam of the official code for VOC (those of CIFAR-10 are not
+        known), and for fewer than its six classes the 1.2 K that this is there (ours).
     method: projection of new gates, see ``project_gates``.
     optimizers: from the gated network the pair (plain steps, gated steps); only the second has the gates.
     schedule: from an optimizer and the number of steps of its path, counted separately per path, a scheduler stepped every batch.
@@ -120,11 +121,11 @@ def train_gated(
         head = network.classifier(model, example=example)
         wrapped = GatedClassifier(model, head.out_features, method=method, example=example)
     C, K = wrapped.gates.shape
-    g = 0.2 * C * K if g is None else g
+    g = max(0.2 * C, 1.2) * K if g is None else g
     bounds = density_bounds(C, K, g) if wrapped.learned else (l1_density(wrapped.gates),) * 2
     checks.labels("train: labels", train.labels, len(train), C)
     pair = optimizers(wrapped)
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(one, Optimizer) for one in pair):
         raise TypeError(f"optimizers: returned {checks.describe(pair)}, expected a pair of optimizers, for plain and for gated steps")
     per_epoch = len(batching.sizes(len(train), checks.integer("batch_size", batch_size, 1), single=False))
     turns = [sum(plan(epoch) is kind for epoch in range(epochs)) for kind in (False, True)]
