@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 
 class Pixels(nn.Module):
-    """Images (n, c, h, w) in [0, 1] -> logits (n, C) in float32; the normalization happens inside.
+    """Images (n, c, h, w) in [0, 1] -> logits (n, C) float32, or probabilities float64; the normalization happens inside.
+
+    A sure network's probabilities differ from 1 by less than float32 can tell, and a search needs their order.
 
     The network is kept out of reach of ``parameters()``, ``train()`` and ``zero_grad()``, which attack libraries call: it belongs
     to the caller.
@@ -27,7 +29,7 @@ class Pixels(nn.Module):
         model, normalization = self._kept
         given = images if self.dtype is None else images.to(self.dtype)
         logits = model(given if normalization is None else normalization.apply(given))
-        return (logits.softmax(1) if self.probabilities else logits).float()
+        return logits.double().softmax(1) if self.probabilities else logits.float()
 
 
 def in_batches(network: nn.Module, images: Tensor, batch: int) -> Tensor:
