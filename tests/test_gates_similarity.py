@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import digamma
-from toy_networks import normal
 from torch import Tensor, nn
+from toy_networks import normal
 
 from filterlens.lenses.gates import clusters, leak, similarity
 from filterlens.lenses.gates.classifier import GatedClassifier
@@ -280,9 +280,10 @@ def test_distances_are_means_over_all_pairs(max_bytes):
     assert found.ratio == pytest.approx(between / np.mean([float(found.within[a]) for a in (0, 2, 4)]))
 
 
-def test_equal_samples_have_distance_zero_and_the_ratio_no_scale():
-    features = torch.full((4, 3), 1e6 / 3)
-    assert clusters.class_distances(features, torch.tensor([0, 0, 1, 1]), 2).within.tolist() == [0, 0]
+def test_close_samples_far_from_zero_keep_their_distance_and_the_ratio_has_no_scale():
+    features = torch.full((4, 3), 1e8, dtype=torch.float64)
+    features[1, 2] += 0.5
+    assert clusters.class_distances(features, torch.tensor([0, 0, 1, 1]), 2).within.tolist() == [0.5, 0]
     features, labels = normal(20, 3), torch.arange(20) % 2
     a, b = (clusters.class_distances(scale * features, labels, 2).ratio for scale in (1, 250))
     assert a == pytest.approx(b)
