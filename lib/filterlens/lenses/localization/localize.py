@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from filterlens import checks
 
-from .maps import _maps_with_graph, activation_maps, blur, class_maps, classifier_of, gradients, pooled_layer, resized
+from .maps import FEW, maps_with_graph, activation_maps, blur, class_maps, classifier_of, gradients, pooled_layer, resized
 from .masks import mask_tensor, overlaps, share_of, top_mask, top_thresholds
 from .overlap import REDUCTIONS, FilterOverlap, ImageOverlap, filter_overlap, image_overlap
 
@@ -139,7 +139,7 @@ def _check_masks(masks: object, images: Tensor) -> None:
 def _cam(model: nn.Module, layer: str | None, parts: _Parts, share: float, n_classes: int | None, at: Sequence[int]) -> Localization:
     n_outputs = classifier_of(model, parts.images[:1]).out_features
     checks.labels("labels", parts.labels, len(parts.images), n_outputs)
-    layer = pooled_layer(model, parts.images[:1], layer=layer)
+    layer = pooled_layer(model, parts.images[:FEW], layer=layer)
     rows = [overlaps(top_mask(class_maps(model, images, own, layer=layer), share), truth) for images, truth, own in parts]
     ious, empty = (torch.cat(column) for column in zip(*rows, strict=True))
     overlap = image_overlap(ious, parts.labels, n_classes or n_outputs, at=at)
@@ -153,7 +153,7 @@ def _gradient(
     """Overlaps (n, f), empty unions (n, f), filters that are never active (f,)."""
     rows, dead = [], torch.ones(len(chosen), dtype=torch.bool, device=parts.images.device)
     for images, truth, _ in parts:
-        maps, pixels = _maps_with_graph(model, layer, images)
+        maps, pixels = maps_with_graph(model, layer, images)
         dead &= ~(maps.detach()[:, chosen] != 0).any(dim=3).any(dim=2).any(dim=0)
         each = [overlaps(blur(found, sigma) >= threshold, truth) for found in gradients(maps, pixels, chosen)]
         rows.append([torch.stack(column, 1) for column in zip(*each, strict=True)])

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from filterlens import checks, network
 
 
+FEW = 8  # images that tell which layer is pooled
+
+
 def grad_maps(model: nn.Module, layer: str, filters: int | Sequence[int], images: Tensor, *, sigma: float = 5.0) -> Tensor:
     """GradMap: which pixels move a filter's mean activation. images (n, c, h, w) NORMALIZED -> (n, f, h, w).
 
@@ -28,12 +31,12 @@ def grad_maps(model: nn.Module, layer: str, filters: int | Sequence[int], images
     Raises TypeError or ValueError naming the argument.
     """
     checks.real("sigma", sigma, 0)
-    maps, pixels = _maps_with_graph(model, layer, images)
+    maps, pixels = maps_with_graph(model, layer, images)
     chosen = checks.indices("filters", filters, maps.shape[1])
     return torch.stack([blur(found, sigma) for found in gradients(maps, pixels, chosen)], 1)
 
 
-def _maps_with_graph(model: nn.Module, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
+def maps_with_graph(model: nn.Module, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
     """The layer's maps (n, K, h, w) and the pixels they depend on (n, c, h, w)."""
     checks.tensor("images", images, "n c h w")
     pixels = images.detach().clone().requires_grad_()
@@ -42,7 +45,9 @@ def _maps_with_graph(model: nn.Module, layer: str, images: Tensor) -> tuple[Tens
         model.eval()
         with _blamed(images):
             maps = stopped(pixels)
-    return _four_axes(maps, layer), pixels
+    maps = _four_axes(maps, layer)
+    _finite(maps.detach())
+    return maps, pixels
 
 
 def gradients(maps: Tensor, pixels: Tensor, chosen: Sequence[int]) -> Iterator[Tensor]:
@@ -112,7 +117,7 @@ def class_maps(
     checks.tensor("images", images, "n c h w")
     linear = classifier_of(model, images[:1])
     labels = checks.labels("labels", labels, len(images), linear.out_features)
-    layer = pooled_layer(model, images[:1], layer=layer)
+    layer = pooled_layer(model, images[:FEW], layer=layer)
     with network.evaluating(model), network.capture(model, layer) as found, _blamed(images):
         model(images)
     weight = linear.weight.detach()[labels.to(linear.weight.device)]
@@ -120,7 +125,8 @@ def class_maps(
 
 
 def pooled_layer(model: nn.Module, images: Tensor, *, layer: str | None = None) -> str:
-    """The last layer whose maps' means are what the classifier receives. images (n, c, h, w) NORMALIZED, one is enough.
+    """The last layer whose maps' means are what the classifier receives. images (n, c, h, w) NORMALIZED; a few (8) are enough,
+    of only one every unit might be active, and the maps before and after a ReLU look alike.
 
     layer: a name to be checked instead of found. Raises ValueError if the head is not global average pooling and one linear layer:
     several linear layers, maximum pooling, convolutions or activations between pooling and classifier.
