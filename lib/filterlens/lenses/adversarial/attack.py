@@ -26,7 +26,7 @@ class Attacked:
     """Images after an attack.
 
     ``images`` (n, c, h, w) in [0, 1]; ``labels`` (n,); ``targets`` (n,) or None; ``before`` and ``after`` (n,) the predicted classes;
-    ``distortion_linf`` (n,) max |x' - x| and ``distortion_l2`` (n,) ||x' - x||_2 over all pixels and channels, in units of [0, 1];
+    ``distortion_linf`` (n,) and ``distortion_l2`` (n,): the largest and the Euclidean norm of the change over pixels and channels, [0, 1] units;
     ``method`` and all its ``settings``, defaults too.
     """
 
@@ -89,7 +89,8 @@ def attack(
     """Change images so that the network is wrong about them (class-specific gates, appendices I and J; spec 004, 2.13 and 2.14).
 
     model: (n, c, h, w) -> logits (n, C), C >= 2; attacked in eval mode.
-    images: float32 or float64 (n, c, h, w) in [0, 1]: attacks are in pixel space. labels: (n,) integers in [0, C).
+    images: float32 or float64 (n, c, h, w) in [0, 1]: attacks are in pixel space.
+    labels: (n,) integers in [0, C).
     normalization: what the model expects, such as ``models.normalization(name)``; applied inside. None: the model takes pixels.
     n_classes: C if it should be checked against the model.
     targeted: by default True for the white-box methods: a wrong class per image, drawn at random, as the appendix words it in detail
@@ -99,7 +100,7 @@ def attack(
 
     White-box, through ART; gradients of the logits' cross-entropy (Carlini-Wagner: of its own loss); every image is attacked:
         "fgsm" (Goodfellow et al. 2015; printed FGDM): x' = x -+ eps sign(gradient), in [0, 1]. ``eps`` 0.031.
-        "pgd" (Madry et al. 2018): ``steps`` 7 of size ``step`` (None: eps / 4, ours), projected to |x' - x| <= ``eps`` 0.031;
+        "pgd" (Madry et al. 2018): ``steps`` 7 of size ``step`` (None: eps / 4, ours), projected to ``|x' - x| <= eps``, ``eps`` 0.031;
         ``random_start`` False.
         "cw" (Carlini and Wagner 2017, L2): ``iterations`` 100 at each of ``search_steps`` 5 values of c, from ``initial_c`` 0.01
         doubled until it succeeds and then halved towards the last failure; ``kappa`` 0; first step size ``lr`` 0.01 (all but the 100

@@ -35,7 +35,8 @@ def detect(
 ) -> Detection:
     """Train a detector on ``clean`` (n, K) and ``adversarial`` (m, K) features, test it on ``clean_test`` and ``adversarial_test``.
 
-    The appendix names neither detector nor feature (spec 004 section 2.13); pooled features and both detectors are ours:
+    The appendix names neither detector nor feature (spec 004 section 2.13); pooled features and both detectors are ours.
+
     detector: "forest" a random forest of 200 trees, "logistic" logistic regression on features standardised by the training set.
     Both kinds weigh the same in training and in ``accuracy``, also when their numbers differ.
     seed: of the forest.

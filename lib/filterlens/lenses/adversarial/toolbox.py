@@ -1,6 +1,7 @@
 """Four attacks through the Adversarial Robustness Toolbox (ART; Nicolae et al. 2018, arXiv 1807.01069).
 
-ART takes and gives numpy arrays in float32. It imports slowly, so ``attack`` imports this file only when it is needed.
+ART takes and gives numpy arrays in float32. It imports slowly, so ``attack`` imports this file only when it is needed. At its
+first import ART makes a folder ``.art`` with its own settings in the user's home.
 """
 
 from __future__ import annotations
