@@ -16,10 +16,13 @@ from torch import Tensor
 
 from filterlens import checks
 from filterlens.data import archives, pictures
+from filterlens.data.composition import composed
+from filterlens.data.masked import MaskedImages
 from filterlens.data.pictures import Photographs
+from filterlens.data.voc import voc_objects
 from filterlens.sources import DataError, project_home
 
-__all__ = ["DataError", "Images", "load", "names", "project_home", "train_and_test"]
+__all__ = ["DataError", "Images", "MaskedImages", "composed", "load", "names", "project_home", "train_and_test", "voc_objects"]
 
 MAX_BYTES = 10**9  # what .images may materialise
 
