@@ -23,7 +23,8 @@ def run(method, model, images, labels=None, **options):
     "settings",
     [
         {}, {"k": 2}, {"d": 1, "t": 2, "R": 9}, {"d": 1, "t": 2, "exclude": 2, "R": 12}, {"exclude": 0, "d": 2, "R": 6},
-        {"p": 0.4, "adapt": False, "t": 1, "R": 20, "d": 1}, {"r": 0.2, "t": 3, "R": 5, "d": 1}, {"p": 0.02, "t": 1, "d": 1, "exclude": 1, "R": 25},
+        {"p": 0.4, "adapt": False, "t": 1, "R": 20, "d": 1}, {"r": 0.2, "t": 3, "R": 5, "d": 1},
+        {"p": 0.02, "t": 1, "d": 1, "exclude": 1, "R": 25},
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("gain", [0.6, 2.0])
@@ -41,7 +42,9 @@ def test_local_search_is_the_papers_algorithm(settings, gain):
 def test_the_comparison_covers_success_failure_and_several_rounds():
     model, images = toys.network(seed=4, gain=0.6), toys.pictures(12, seed=2)
     labels = toys.predicted(model, images)
-    rounds = [toys.literal_local_search(model, x, y, **{**PAPER, "d": 1, "t": 2, "R": 9}, seed=i)[1] for i, (x, y) in enumerate(zip(images, labels.tolist(), strict=True))]  # fmt: skip
+    few = {**PAPER, "d": 1, "t": 2, "R": 9}
+    pairs = enumerate(zip(images, labels.tolist(), strict=True))
+    rounds = [toys.literal_local_search(model, image, label, **few, seed=i)[1] for i, (image, label) in pairs]
     found = run("local_search", model, images, labels, d=1, t=2, R=9)
     assert 0 < found.n_fooled < 12 and len(set(rounds)) > 2
 

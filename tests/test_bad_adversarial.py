@@ -40,7 +40,8 @@ SETTINGS = {
 GOOD = {f"attack {method}": (adversarial.attack, {**ATTACK, "method": method, **settings}) for method, settings in SETTINGS.items()} | {
     "detect": (
         adversarial.detect,
-        {"clean": FEATURES, "adversarial": FEATURES + 1, "clean_test": FEATURES, "adversarial_test": FEATURES, "detector": "logistic", "seed": 0},
+        {"clean": FEATURES, "adversarial": FEATURES + 1, "clean_test": FEATURES, "adversarial_test": FEATURES, "detector": "logistic",
+        "seed": 0},
     ),
     "wilson": (adversarial.wilson, {"successes": 3, "n": 7, "level": 0.95}),
 }  # fmt: skip
@@ -48,15 +49,18 @@ GOOD = {f"attack {method}": (adversarial.attack, {**ATTACK, "method": method, **
 not_a_model = [
     ("nothing", None, T), ("a name", "resnet20", T), ("a tensor", IMAGES, T), ("a class", nn.Conv2d, T),
     ("maps", Says(lambda x: x), V), ("one logit", Says(lambda x: x.flatten(1)[:, :1]), V), ("a list", Says(lambda x: [x]), V),
-    ("no images", Says(lambda x: x.flatten()), V), ("NaN", Says(lambda x: x.flatten(1) * NAN), V), ("other channels", nn.Conv2d(5, 3, 2), V),
+    ("no images", Says(lambda x: x.flatten()), V), ("NaN", Says(lambda x: x.flatten(1) * NAN), V),
+    ("other channels", nn.Conv2d(5, 3, 2), V),
 ]  # fmt: skip
 bad_images = [
     ("rank 3", IMAGES[0], V), ("rank 5", IMAGES[None], V), ("integers", (IMAGES * 255).to(torch.uint8), T), ("half", IMAGES.half(), T),
-    ("bool", IMAGES > 0.5, T), ("below 0", IMAGES - 0.5, V), ("0 to 255", IMAGES * 255, V), ("NaN", IMAGES * NAN, V), ("infinite", IMAGES / 0, V),
+    ("bool", IMAGES > 0.5, T), ("below 0", IMAGES - 0.5, V), ("0 to 255", IMAGES * 255, V), ("NaN", IMAGES * NAN, V),
+    ("infinite", IMAGES / 0, V),
     ("no images", IMAGES[:0], V), ("no pixels", IMAGES[..., :0], V), ("an array", IMAGES.numpy(), T), ("nothing", None, T),
 ]  # fmt: skip
 bad_labels = [
-    ("too few", LABELS[:2], V), ("rank 2", LABELS[:, None], V), ("floats", LABELS.float(), T), ("bool", LABELS > 1, T), ("beyond", LABELS + 2, V),
+    ("too few", LABELS[:2], V), ("rank 2", LABELS[:, None], V), ("floats", LABELS.float(), T), ("bool", LABELS > 1, T),
+    ("beyond", LABELS + 2, V),
     ("negative", LABELS - 1, V), ("empty", LABELS[:0], V), ("a list", [2, 0, 3], T), ("nothing", None, T),
 ]  # fmt: skip
 bad_flag = [("a number", 1, T), ("text", "yes", T)]
@@ -87,7 +91,8 @@ BAD = {
         "targeted": bad_flag, "seed": bad_seed, "batch": bad_count, "progress": [*bad_flag, ("nothing", None, T)],
         "eps": [*bad_size, ("255ths", 8.0, V), ("nothing", None, T)],
     },
-    "attack pgd": {"eps": [*bad_size, ("255ths", 8.0, V)], "steps": bad_count, "step": bad_size, "random_start": [*bad_flag, ("nothing", None, T)]},
+    "attack pgd": {"eps": [*bad_size, ("255ths", 8.0, V)], "steps": bad_count, "step": bad_size, "random_start": [*bad_flag,
+    ("nothing", None, T)]},
     "attack cw": {
         "iterations": bad_count, "search_steps": bad_count, "lr": bad_size, "initial_c": bad_size,
         "kappa": [("negative", -1.0, V), ("NaN", NAN, V), ("text", "0", T), ("nothing", None, T)],
@@ -96,7 +101,8 @@ BAD = {
         "targeted": [("True", True, V)], "population": [*bad_count, ("four", 4, V)], "generations": bad_count, "pixels": bad_count,
     },
     "attack local_search": {
-        "targeted": [("True", True, V)], "p": bad_size, "r": [("negative", -0.1, V), ("above 2", 2.1, V), ("NaN", NAN, V), ("text", "1", T)],
+        "targeted": [("True", True, V)], "p": bad_size, "r": [("negative", -0.1, V), ("above 2", 2.1, V), ("NaN", NAN, V),
+        ("text", "1", T)],
         "d": bad_count, "t": bad_count, "R": bad_count, "k": [*bad_count, ("all classes", 4, V)],
         "exclude": [("negative", -1, V), ("a fraction", 2.5, T), ("nothing", None, T)], "adapt": [*bad_flag, ("nothing", None, T)],
         "candidates": no_none,
@@ -107,7 +113,8 @@ BAD = {
     },
     "wilson": {
         "successes": [("more than n", 8, V), ("negative", -1, V), ("a fraction", 2.5, T), ("a boolean", True, T), ("nothing", None, T)],
-        "n": bad_count, "level": [("zero", 0.0, V), ("one", 1.0, V), ("per cent", 95.0, V), ("NaN", NAN, V), ("text", "95 %", T), ("nothing", None, T)],
+        "n": bad_count, "level": [("zero", 0.0, V), ("one", 1.0, V), ("per cent", 95.0, V), ("NaN", NAN, V), ("text", "95 %", T),
+        ("nothing", None, T)],
     },
 }  # fmt: skip
 CASES = [

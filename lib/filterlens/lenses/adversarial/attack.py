@@ -26,7 +26,7 @@ class Attacked:
     """Images after an attack.
 
     ``images`` (n, c, h, w) in [0, 1]; ``labels`` (n,); ``targets`` (n,) or None; ``before`` and ``after`` (n,) the predicted classes;
-    ``distortion_linf`` (n,) and ``distortion_l2`` (n,): the largest and the Euclidean norm of the change over pixels and channels, [0, 1] units;
+    ``distortion_linf`` (n,) and ``distortion_l2`` (n,): the largest and the Euclidean norm of the change, pixels in [0, 1];
     ``method`` and all its ``settings``, defaults too.
     """
 
