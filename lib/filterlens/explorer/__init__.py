@@ -11,6 +11,8 @@ _HOMES = {
     "influence_explorer": "influence",
     "simplex_explorer": "simplex", "prewitt_explorer": "prewitt", "Scatter": "scatter", "Cases": "cases", "Compared": "cases",
     "isolation_explorer": "isolation", "isolation_states": "isolation_kept", "IsolationStates": "isolation_kept",
+    "gates_explorer": "gates", "masks_explorer": "masks", "PointingMaps": "masks_numbers",
+    "adversarial_explorer": "adversarial", "AttackedNetwork": "adversarial_panels",
 }  # fmt: skip
 __all__ = [*_HOMES, "panels"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PARTS = (
     "arrays", "panels", "bars", "charts", "scatter", "cases", "network", "characters", "influence_numbers", "influence", "simplex_numbers", "simplex",
-    "prewitt", "answers", "explorer",
+    "prewitt", "gates", "masks", "answers", "explorer",
 )  # fmt: skip
 HERE = Path(__file__).parent
 
