@@ -6,6 +6,7 @@ photographs of ``pictures``. The recipe is ours; nothing of it is in a paper.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ SOURCES = {"mnist-5k": archives.mnist_5k, "mnist": archives.mnist_like, "fashion
 SPLITS = ("train", "test")
 TRUTHS = ("object", "hull")
 SCALES = (0.5, 0.85)  # an object's longer side, in sides of the picture
+CLUTTER_SCALES = (0.25, 0.5)
 N_CLUTTER = (2, 4)
 TRAIN_ROWS = 0.6  # textures of training pictures come from this upper part of the photographs, those of test pictures from the rest
 CONTRAST = 70.0  # least distance of a tint's luminance to that of the ground, of 255; the best of TRIES tints if none has it
@@ -65,8 +67,8 @@ def composed(
         picture = _crop(rng, grounds, size)
         for _ in range(rng.integers(N_CLUTTER[0], N_CLUTTER[1] + 1)):
             other = (i + rng.integers(1, len(classes))) % len(classes)
-            _paint(rng, picture, *_placed(rng, _piece(rng, objects[rng.choice(rows[other]), 0]), size, solid))
-        coverage, shade = _placed(rng, objects[rng.choice(rows[i % len(classes)]), 0], size, solid)
+            _paint(rng, picture, *_placed(rng, _piece(rng, objects[rng.choice(rows[other]), 0]), size, solid, CLUTTER_SCALES))
+        coverage, shade = _placed(rng, objects[rng.choice(rows[i % len(classes)]), 0], size, solid, SCALES)
         _paint(rng, picture, coverage, shade)
         pixels[i], masks[i] = np.rint(picture).astype(np.uint8), _truth(coverage, truth)
     targets = torch.arange(n) % len(classes)
@@ -76,10 +78,14 @@ def composed(
 
 def _grounds(split: str, size: int) -> np.ndarray:
     """The photographs' part for a split, (photographs, 3, rows, columns) uint8; every side at least ``size``."""
-    paths = pictures.photographs("test", None)[0]
-    whole = pictures.Photographs(paths, max(224, 3 * size)).read().numpy()
+    whole = _photographs(max(224, 3 * size))
     cut = int(TRAIN_ROWS * whole.shape[2])
     return whole[:, :, :cut] if split == "train" else whole[:, :, cut:]
+
+
+@functools.lru_cache(maxsize=2)
+def _photographs(side: int) -> np.ndarray:
+    return pictures.Photographs(pictures.photographs("test", None)[0], side).read().numpy()
 
 
 def _crop(rng: np.random.Generator, grounds: np.ndarray, size: int) -> np.ndarray:
@@ -99,13 +105,15 @@ def _piece(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     return cut if cut.any() else picture
 
 
-def _placed(rng: np.random.Generator, picture: np.ndarray, size: int, solid: bool) -> tuple[np.ndarray, np.ndarray]:
+def _placed(
+    rng: np.random.Generator, picture: np.ndarray, size: int, solid: bool, scales: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Coverage (size, size) in [0, 1] and shade (size, size) in [0, 1] of an object at a random scale and place."""
     from PIL import Image
 
     rows, columns = np.flatnonzero(picture.any(1)), np.flatnonzero(picture.any(0))
     tight = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = rng.uniform(*SCALES) * size / max(tight.shape)
+    scale = rng.uniform(*scales) * size / max(tight.shape)
     height, width = (max(2, min(size, round(side * scale))) for side in tight.shape)
     layers = ((tight > 0) * np.uint8(255), tight) if solid else (tight, np.full_like(tight, 255))
     top, left = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)

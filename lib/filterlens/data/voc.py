@@ -5,7 +5,6 @@ Reads the reader's own copy; VOC may not be handed on. ``composition`` makes pic
 
 from __future__ import annotations
 
-
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
