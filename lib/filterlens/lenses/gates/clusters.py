@@ -39,7 +39,8 @@ def mutual_information(features: Tensor, labels: Tensor, n_classes: int, *, neig
 
     ``sklearn.feature_selection.mutual_info_classif``: the nearest-neighbour estimator of Ross (2014), negative estimates set to 0; no class
     balancing, no normalisation. Information cannot exceed the entropy of the indicator, 0.3251 for one of ten balanced classes; its
-    estimate can, a little. Raises TypeError or ValueError naming the argument.
+    estimate can, a little. Half a minute on one core for 10 classes of 64 filters and n = 10,000. Raises TypeError or ValueError naming the
+    argument.
     """
     from sklearn.feature_selection import mutual_info_classif
 
@@ -120,7 +121,7 @@ def find_clusters(
         centres=centres.to(features.device),
         assigned=given[cluster].to(features.device),
         contingency=table[order].to(features.device),
-        purity=float(table.amax(1).sum() / len(labels)),
+        purity=int(table.amax(1).sum()) / len(labels),
         nmi=float(normalized_mutual_info_score(labels.numpy(), cluster.numpy())),
         cosine=cosine.to(features.device),
     )
