@@ -99,8 +99,10 @@ def records(networks: object, features: object, weights: object) -> dict[str, Re
             raise TypeError(f"{argument}: got {checks.describe(given)}, expected a dict from names of networks to what belongs to them")
     if set(networks) != set(features):
         raise ValueError(f"features: got {sorted(features)}, expected one for each of the networks {sorted(networks)}")
-    if weights is not None and (not isinstance(weights, Mapping) or not set(weights) <= set(networks)):
+    if weights is not None and not isinstance(weights, Mapping):
         raise TypeError(f"weights: got {checks.describe(weights)}, expected a dict from names of networks to weights, or None")
+    if not set(weights or {}) <= set(networks):
+        raise ValueError(f"weights: got {sorted(weights)}, expected none but the networks {sorted(networks)}")
     return {name: _record(name, one, features[name], (weights or {}).get(name)) for name, one in networks.items()}
 
 

@@ -71,13 +71,14 @@ function drawMatrix({ title, values, rows, columns, signed, picks }, context) {
   const numbers = numbersOf(values);
   const { pixels, low, high } = matrixColours(numbers, signed);
   const cell = Math.max(6, Math.min(28, Math.floor(320 / Math.max(h, w))));
+  const tall = Math.max(cell, Math.min(16, Math.floor(160 / h))); // few long rows: each is named and can be told from the next
   const readout = makeReadout();
   const name = `${title || "Matrix"}, ${h} by ${w}, from ${words(low)} to ${words(high)}`;
   const canvas = make("canvas", { role: "img", "aria-label": name });
   paintPixels(canvas, pixels, h, w);
   const keys = `${title || "matrix"}: arrow keys read the values${picks ? ", Enter picks" : ""}`;
   const surface = make("div", { class: "fl-surface", role: "group", tabindex: "0", "aria-label": keys }, canvas);
-  surface.style.cssText = `width:${w * cell}px;height:${h * cell}px`;
+  surface.style.cssText = `width:${w * cell}px;height:${h * tall}px`;
   const tell = (row, column) => {
     readout.textContent = row === null ? "" : `${rows[row]}, ${columns[column]}: ${words(numbers[row * w + column])}`;
   };
@@ -96,7 +97,7 @@ function drawMatrix({ title, values, rows, columns, signed, picks }, context) {
     });
     markPickedCell(surface, picks, context, [h, w]);
   }
-  const beside = labelsOf(rows, cell, "fl-matrix-rows");
+  const beside = labelsOf(rows, tall, "fl-matrix-rows");
   const over = labelsOf(columns, cell, "fl-matrix-columns");
   const box = make("div", { class: "fl-matrix" }, over, beside, surface);
   return [scroller(title || "matrix", box), scaleBar(low, high, signed), readout];
