@@ -13,7 +13,7 @@ from filterlens.explorer import AttackedNetwork, PointingMaps
 from filterlens.features import PooledFeatures
 from filterlens.gated import Gated
 from filterlens.lenses.adversarial import Attacked
-from filterlens.lenses.gates import GatedClassifier, project_gates
+from filterlens.lenses.gates import GatedClassifier, l1_density, project_gates
 from filterlens.lenses.localization import top_thresholds
 from filterlens.models import Normalization
 
@@ -34,15 +34,18 @@ def cnn(n_filters: int = K, n_classes: int = C) -> nn.Sequential:
         return nn.Sequential(*layers, nn.Linear(n_filters, n_classes))
 
 
-def gated(name: str, *, learned: bool, n_filters: int = K, n_classes: int = C, epochs: int = E) -> Gated:
+def gated(name: str, *, learned: bool, by_hand: bool = False, n_filters: int = K, n_classes: int = C, epochs: int = E) -> Gated:
     gates = torch.ones(epochs + 1, n_classes, n_filters)
     if learned:
         noise = torch.rand(epochs, n_classes, n_filters, generator=draws(5))
         gates[1:] = torch.stack([project_gates(noise[i] ** (i + 1)) for i in range(epochs)])
-    model = GatedClassifier(cnn(n_filters, n_classes), n_classes, gates=gates[-1]).eval()
+    if by_hand:
+        gates[:] = gates[-1].clone()
+    model = GatedClassifier(cnn(n_filters, n_classes), n_classes, gates=gates[-1], learned=not by_hand).eval()
     marked = torch.arange(epochs) % 3 == 2 if learned else torch.zeros(epochs, dtype=torch.bool)
     normalization = Normalization(mean=[0.5, 0.5], std=[0.2, 0.2])
-    return Gated(name, model, normalization, gates, marked, (1 / n_classes, 0.5), {}, Path(f"{name}.safetensors"))
+    bounds = (l1_density(gates[-1]),) * 2 if by_hand else (1 / n_classes, 0.5)
+    return Gated(name, model, normalization, gates, marked, bounds, {}, Path(f"{name}.safetensors"))
 
 
 def pooled(seed: int, *, n: int = N, n_filters: int = K, classes: list[str] = CLASSES) -> PooledFeatures:
@@ -63,8 +66,12 @@ def pooled(seed: int, *, n: int = N, n_filters: int = K, classes: list[str] = CL
 @functools.cache
 def networks() -> tuple[dict[str, Gated], dict[str, PooledFeatures]]:
     return (
-        {"plain": gated("plain", learned=False), "gated": gated("gated", learned=True)},
-        {"plain": pooled(4), "gated": pooled(1)},
+        {
+            "plain": gated("plain", learned=False),
+            "gated": gated("gated", learned=True),
+            "hand": gated("hand", learned=True, by_hand=True),
+        },
+        {"plain": pooled(4), "gated": pooled(1), "hand": pooled(6)},
     )
 
 

@@ -24,7 +24,8 @@ OPEN = 0.5  # a gate from which on a filter counts as answering to a class: ``mo
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One network: gates (E + 1, C, K) as they are, gated (E,) bool, bounds of the density, features (n, K), labels (n,), the layer."""
+    """One network: gates (E + 1, C, K) as they are, gated (E,) bool, bounds of the density, features (n, K), labels (n,), the final
+    layer, classes, and the weights (K, c, kh, kw) whose cosines are shown."""
 
     name: str
     gates: Tensor
@@ -35,6 +36,7 @@ class Record:
     linear: nn.Linear
     classes: list[str]
     convolution: Tensor
+    by_hand: bool  # gates set before the training and kept
 
     @property
     def learned(self) -> bool:
@@ -84,7 +86,7 @@ class Record:
         owned = torch.stack([owners(table.float()).bincount(minlength=len(self.classes)) for table in self.gates])
         return {
             "gates": panels.encode(self.steps), "weight": panels.encode(self.weight), "classes": self.classes,
-            "order": self.order.tolist(), "gated": [int(one) for one in self.gated], "learned": int(self.learned),
+            "order": self.order.tolist(), "gated": [int(one) for one in self.gated], "learned": int(self.learned), "by_hand": int(self.by_hand),
             "density": [round(PARTS * float(table.double().mean())) for table in self.gates],
             "bounds": [round(PARTS * bound) for bound in self.bounds],
             "owned": owned.tolist(), "alone": single.sum(2).tolist(), "shared": (reached.sum(1) > 1).sum(1).tolist(),
@@ -116,11 +118,12 @@ def _record(name: str, gated: Any, pooled: Any, weight: Any) -> Record:
     if not isinstance(gated.gated, Tensor) or gated.gated.dtype != torch.bool or gated.gated.shape != (len(gates) - 1,):
         raise ValueError(f"{where}.gated: got {checks.describe(gated.gated)}, expected a bool tensor ({len(gates) - 1},), one epoch each")
     low, high = (checks.real(f"{where}.bounds", bound, 0, 1) for bound in gated.bounds)
+    by_hand = not getattr(gated.model, "learned", True)
     features, labels, linear, classes = _pooled(f"features[{name!r}]", pooled, C, K)
     found = _last_convolution(where, gated.model, K) if weight is None else weight
     checks.tensor(f"weights[{name!r}]", found, "K c kh kw", sizes={"K": K})
     return Record(
-        name, gates, tuple(gated.gated.tolist()), (low, high), features, labels, linear, classes, found.detach().cpu()
+        name, gates, tuple(gated.gated.tolist()), (low, high), features, labels, linear, classes, found.detach().cpu(), by_hand
     )  # fmt: skip
 
 

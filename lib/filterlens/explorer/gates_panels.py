@@ -42,7 +42,7 @@ class GatesPanels:
         series: dict[str, list[float]] = {WORDS["series"]: [one / PARTS for one in known["density"]]}
         if record.learned:
             n, raised = len(record.gates), [0, *known["gated"]]
-            series |= {WORDS["low"]: [low / PARTS] * n, WORDS["high"]: [high / PARTS] * n}
+            series |= {} if record.by_hand else {WORDS["low"]: [low / PARTS] * n, WORDS["high"]: [high / PARTS] * n}
             series[WORDS["comb"]] = [one * low / (2 * PARTS) for one in raised]
         curve = panels.Curve(
             title=WORDS["density"], note=_density_note(record), x=list(range(len(record.gates))), series=series,
@@ -54,7 +54,17 @@ class GatesPanels:
         known = record.shipped
         n, right, here = known["n"], known["right"], known["density"][epoch]
         low, high = known["bounds"]
-        place = "no_interval" if not record.learned else "below" if here < low else "above" if here > high else "inside"
+        place = (
+            "no_interval"
+            if not record.learned
+            else "hand"
+            if record.by_hand
+            else "below"
+            if here < low
+            else "above"
+            if here > high
+            else "inside"
+        )
         kind = "start" if epoch == 0 else "gated" if known["gated"][epoch - 1] else "plain"
         rows = [
             (WORDS["is_density"], said_ratio(here, PARTS), WORDS[place]),
@@ -86,7 +96,8 @@ def _density_note(record: Record) -> str:
     if not record.learned:
         return fill(WORDS["density_open"], network=record.name)
     low, high = (said_ratio(bound, PARTS) for bound in record.shipped["bounds"])
-    return fill(WORDS["density_note"], low=low, high=high, gated=spans([i for i, one in enumerate(record.gated, start=1) if one]))
+    words = WORDS["density_hand" if record.by_hand else "density_note"]
+    return fill(words, low=low, high=high, gated=spans([i for i, one in enumerate(record.gated, start=1) if one]))
 
 
 def spans(numbers: list[int]) -> str:

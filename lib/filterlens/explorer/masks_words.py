@@ -10,7 +10,7 @@ WORDS: dict[str, str] = {
     "picture": "image",
     "truth": "true mask",
     "maps": "Where {network} looks: filter {filter}, and CAM",
-    "maps_note": "Above the maps, black is the lowest and white the highest number of each; below, the image where a map reaches {threshold} "
+    "maps_note": "Above the maps, from black, 0 (of CAM the lowest number), to white, the highest of each; below, the image where a map reaches {threshold} "
     "of the method's own threshold. GradMap is blurred by {sigma} pixels; for CAM the class decides, not the filter.",
     "gradient": "GradMap",
     "activation": "ActivMap",

@@ -22,16 +22,17 @@ function gateMatrix(data, { network, epoch, view }) {
 
 function gateDensity(data, { network, epoch }, known) {
   const { words: said, parts } = data;
-  const { density, gated, learned, bounds: [low, high] } = known;
+  const { density, gated, learned, by_hand: byHand, bounds: [low, high] } = known;
   const flat = (value) => density.map(() => value / parts);
   const series = [{ name: said.series, values: density.map((one) => one / parts) }];
   if (learned) {
-    series.push({ name: said.low, values: flat(low) }, { name: said.high, values: flat(high) });
+    if (!byHand) series.push({ name: said.low, values: flat(low) }, { name: said.high, values: flat(high) });
     series.push({ name: said.comb, values: [0, ...gated].map((one) => (one * low) / (2 * parts)) });
   }
   const numbered = gated.flatMap((one, i) => (one ? [i + 1] : []));
   const bounds = { low: saidRatio(low, parts), high: saidRatio(high, parts) };
-  const note = learned ? fillIn(said.density_note, { ...bounds, gated: saidSpans(numbered) }) : fillIn(said.density_open, { network });
+  const words = byHand ? said.density_hand : said.density_note;
+  const note = learned ? fillIn(words, { ...bounds, gated: saidSpans(numbered) }) : fillIn(said.density_open, { network });
   const labels = { x_label: said.density_x, y_label: said.density_y };
   const owned = [
     { name: said.owner, values: known.owned[epoch] },
@@ -45,9 +46,9 @@ function gateDensity(data, { network, epoch }, known) {
 }
 
 function gateNumbers({ words: said, parts }, known, network, epoch) {
-  const { n, right, learned, bounds: [low, high] } = known;
+  const { n, right, learned, by_hand: byHand, bounds: [low, high] } = known;
   const here = known.density[epoch];
-  const place = !learned ? "no_interval" : here < low ? "below" : here > high ? "above" : "inside";
+  const place = !learned ? "no_interval" : byHand ? "hand" : here < low ? "below" : here > high ? "above" : "inside";
   const kind = epoch === 0 ? "start" : known.gated[epoch - 1] ? "gated" : "plain";
   const rows = [
     [said.is_density, saidRatio(here, parts), said[place]],
