@@ -6,6 +6,7 @@ import json
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from killed_process import killed
 from typer.testing import CliRunner
 
 from filterlens import __main__, data, experiments, models, training
+from filterlens.experiments import adversarial
+from filterlens.lenses import adversarial as lens
 from filterlens.lenses import methods, redundancy
 from filterlens.lenses.isolation import isolate
 from filterlens.models import CheckpointError, checkpoints
@@ -32,6 +35,8 @@ TINY = {
     "isolation-lite0": {"layers": ("blocks.1.0.bn1", "conv_stem"), "n": 3, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 2, "scales": ("raw",)},
     "isolation-ablation-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 1},
     "isolation-grid-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "betas": (0.1, 10.0)},
+    **{f"adversarial-resnet20-{kind}": {"per_class": (1, 3), "n_test": 2, "n_slow": 1, "slow_train": 1, "attacks": ("fgsm", "local_search"), "group": 8}
+       for kind in ("std", "csg", "fixed")},
 }  # fmt: skip
 ISOLATION = [name for name in TINY if name.startswith("isolation")]
 
@@ -46,7 +51,15 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             arrays |= {f"x_{split}": draw.integers(0, 256, (n, *shape), dtype=np.uint8), f"y_{split}": np.arange(n) * 7 % 10}
         np.savez(place / f"{name}.npz", **arrays)
         found[name] = f"npz:{place / name}.npz"
-    return found
+    return found | {f"resnet20-{kind}": found["resnet20"] for kind in ("std", "csg", "fixed")}
+
+
+def gated_network(name: str) -> SimpleNamespace:
+    """What ``gated.load`` gives, with the weights of another network."""
+    normalization = models.normalization("resnet20")
+    return SimpleNamespace(
+        model=SimpleNamespace(model=models.load("resnet20")), normalization=normalization, about=models.about("resnet20")
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +70,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: dict[str, str]
     monkeypatch.setattr(experiments, "EXPERIMENTS", small)
     monkeypatch.setattr(experiments, "folder", lambda: tmp_path / "experiments")
     monkeypatch.setattr(experiments, "cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(experiments.gated, "load", gated_network)
+    monkeypatch.setitem(adversarial.SLOW, "local_search", {"R": 1, "candidates": 2, "d": 1, "t": 2})
 
 
 def test_rows_of_removal_are_those_of_the_lens(images: dict[str, str], tmp_path: Path) -> None:
@@ -144,6 +159,33 @@ def test_rows_of_table_2_and_of_the_grid_are_those_of_the_lens() -> None:
     assert rows.groupby(["balance", "beta", "input_scale"])["loss"].sum().nunique() == 8
 
 
+def test_rows_of_attacks_and_detectors_are_those_of_the_lens(images: dict[str, str], tmp_path: Path) -> None:
+    made = experiments.make("adversarial-resnet20-csg", checkpoint=True)
+    assert list(made.rows) == [
+        "model", "attack", "targeted", "detector", "per_class", "n", "n_fooled", "rate", "linf", "l2", "accuracy", "auc",
+    ]  # fmt: skip
+    rows = made.rows.fillna({"detector": ""})
+    of_attacks, of_detectors = rows[rows["detector"] == ""], rows[rows["detector"] != ""]
+    assert list(zip(of_attacks["attack"], of_attacks["targeted"], strict=True)) == [
+        ("fgsm", True),
+        ("fgsm", False),
+        ("local_search", False),
+    ]
+    assert len(of_detectors) == 2 * 2 * 2 and set(of_detectors["per_class"]) == {1, 3} and set(of_detectors["n"]) == {2 * 20}
+    train, test = data.train_and_test(images["resnet20"])
+    chosen = adversarial._first(test, 2)
+    assert chosen.labels.tolist() == [*range(10), *range(10)]
+    first = adversarial._first(train, 1)
+    assert torch.equal(first.images, adversarial._first(train, 3)[:10].images)  # fewer stand before more
+    model, norm = models.load("resnet20"), models.normalization("resnet20")
+    parts = [(at, chosen[at : at + 8]) for at in (0, 8, 16)]
+    hits = [lens.attack(model, part.images, part.labels, method="fgsm", normalization=norm, seed=at) for at, part in parts]
+    told = of_attacks.iloc[0]
+    assert (told["n"], told["n_fooled"]) == (sum(hit.n_attacked for hit in hits), sum(hit.n_fooled for hit in hits))
+    assert told["rate"] == told["n_fooled"] / told["n"] and told["linf"] <= 0.031 + 1e-6
+    assert not (tmp_path / "cache" / "experiments" / "adversarial-resnet20-csg").exists()
+
+
 def test_the_story_says_how_the_rows_were_made(tmp_path: Path) -> None:
     made = experiments.make("removal-lenet", out=tmp_path / "mine.csv")
     about = json.loads((tmp_path / "mine.json").read_text())
@@ -156,7 +198,10 @@ def test_the_story_says_how_the_rows_were_made(tmp_path: Path) -> None:
 
 
 def test_real_settings_are_the_issues() -> None:
-    assert {name: (one.network, one.pretrained, one.data, one.n) for name, one in REAL.items()} == {
+    attacked = [one for name, one in REAL.items() if name.startswith("adversarial")]
+    assert {one.network for one in attacked} == {"resnet20-std", "resnet20-csg", "resnet20-fixed"}
+    assert all((one.per_class, one.n_test) == ((500, 1000, 2000), 100) for one in attacked)
+    assert {name: (one.network, one.pretrained, one.data, one.n) for name, one in REAL.items() if one not in attacked} == {
         "removal-lenet": ("lenet", True, "mnist", None),
         "removal-resnet20": ("resnet20", True, "cifar10", 2000),
         "removal-resnet20-public": ("resnet20", "public", "cifar10", 2000),
@@ -192,6 +237,8 @@ def test_real_settings_are_the_issues() -> None:
         ("retraining-lenet", 8),
         ("isolation-ablation-lite0", 1),
         ("isolation-ablation-lite0", 5),
+        ("adversarial-resnet20-std", 2),
+        ("adversarial-resnet20-std", 5),
     ],
 )
 def test_a_killed_experiment_goes_on_to_the_same_file(name: str, writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,9 +252,13 @@ def test_a_killed_experiment_goes_on_to_the_same_file(name: str, writes: int, tm
     experiments.make(name, out=tmp_path / "resumed.csv", checkpoint=far)
     assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "resumed.csv").read_bytes()
     # rows; epochs and trainings; groups of images, choices of terms
-    of_all = {"removal-lenet": 6, "retraining-lenet": 9 + 4, "isolation-ablation-lite0": 2 * 3}[name]
+    # groups of test images, of the training images of one and of three per class beyond those, twice; one of the slow attack; three sets of rows
+    adversaries = 2 * (3 + 2 + 3) + 2 + 3
+    of_all = {"removal-lenet": 6, "retraining-lenet": 9 + 4, "isolation-ablation-lite0": 2 * 3, "adversarial-resnet20-std": adversaries}[
+        name
+    ]
     assert len(seen) == of_all - writes
-    assert [path.name for path in far.iterdir()] == ["rows.run"]
+    assert {path.name for path in far.iterdir() if not name.startswith("adv")} <= {"rows.run"}
 
 
 def test_another_runs_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +292,7 @@ def test_what_ships_loads() -> None:
         if path.stem in ISOLATION:
             _check_isolation(REAL[path.stem], rows)
             continue
-        assert rows["accuracy"].between(0, 1).all()
+        assert rows["accuracy"].dropna().between(0, 1).all()
         if path.stem.startswith("removal"):
             assert isinstance(redundancy.verdict(redundancy.RemovalCurve.of(rows)), pd.DataFrame)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from filterlens import checks, data, decomposed, metrics, models, network
+from filterlens import checks, data, decomposed, gated, metrics, models, network
 from filterlens.data import train_and_test
 from filterlens.lenses.influence import FeatureStats, RankCounts, count_ranks, feature_stats
 from filterlens.models import CheckpointError, Normalization, checkpoints
@@ -103,8 +103,8 @@ def make(
 ) -> PooledFeatures:
     """Run a network over the training and the test images of ``data`` and keep what reaches its final layer.
 
-    name, pretrained: as for ``models.load``, or as for ``decomposed.load``; the final layer of a decomposed network is kept as
-        an ordinary one that is zero at what it leaves out.
+    name, pretrained: as for ``models.load``, ``gated.load`` (the features before the gates) or ``decomposed.load``; the final layer of
+        a decomposed network is kept as an ordinary one that is zero at what it leaves out.
     out: a name in data/features, or a path ending in .safetensors; True for a name that says what was asked (resnet20,
         resnet20-public); None writes nothing. A file of data/features is only replaced by features of the same network, weights
         and images.
@@ -193,6 +193,9 @@ def collect(
 
 
 def _network(name: str, pretrained: bool | str | Path) -> tuple[nn.Module, Normalization]:
+    if name in gated.names():
+        found = gated.load(name, pretrained=pretrained)
+        return found.model.model, found.normalization  # the STD path, the one there is without labels
     source = decomposed if name in decomposed.names() else models
     model, normalization = source.load(name, pretrained=pretrained), source.normalization(name, pretrained=pretrained)
     return (decomposed.dense(model) if source is decomposed else model), normalization

@@ -44,6 +44,11 @@ def names() -> list[str]:
     return [f"{name}-{kind}" for name in NETWORKS for kind in KINDS]
 
 
+def shipped() -> list[str]:
+    """The names among them whose weights are in data/checkpoints."""
+    return [stem for stem in checkpoints.shipped() if stem in names()]
+
+
 def base(name: str) -> str:
     """The architecture: ``resnet20`` of ``resnet20-csg``."""
     return checks.choice("name", name, names()).rpartition("-")[0]
@@ -91,6 +96,5 @@ def _path(name: str, pretrained: bool | str | Path) -> Path:
         return Path(pretrained).expanduser()
     path = checkpoints.folder() / f"{name}.safetensors"
     if not path.is_file():
-        there = [stem for stem in checkpoints.shipped() if stem in names()]
-        raise CheckpointError(f"pretrained: no weights ship for {name!r}. There are {there}. Train it with: filterlens train {name}")
+        raise CheckpointError(f"pretrained: no weights ship for {name!r}. There are {shipped()}. Train it with: filterlens train {name}")
     return path

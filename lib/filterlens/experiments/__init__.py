@@ -1,7 +1,7 @@
 """The long experiments by name, on disk: their rows, how they were made, and the way to make them again.
 
 ``filterlens experiment NAME`` fills ``data/experiments/NAME.csv`` with the story beside it; a notebook reads the rows with ``load``.
-``removal`` (the simplex lens) and ``isolation`` say what each kind does, ``checkpoints`` writes the story and compares the hash.
+``removal`` (the simplex lens), ``isolation`` and ``adversarial`` (of the gates lens) say what each kind does, ``checkpoints`` writes the story and compares the hash.
 Settings stand here, like ``recipes``.
 """
 
@@ -16,18 +16,31 @@ from typing import Any
 
 import pandas as pd
 
-from filterlens import checks, data, models, training
+from torch import nn
+
+from filterlens import checks, data, gated, models, training
 from filterlens.lenses import methods
 from filterlens.models import CheckpointError, checkpoints
 from filterlens.sources import cache, project_home
 from filterlens.training import batching, snapshots
 from filterlens.training.identity import digest
 
+from .adversarial import Adversarial
 from .begun import Begun, Row
 from .isolation import Ablation, Comparison, Grid
 from .removal import Removal, Retraining, Starts
 
-FRACTIONS = ("rate", "accuracy", *methods.MEASURES, "loss", "beta", "input_scale")  # columns of numbers that are not whole
+FRACTIONS = (
+    "rate",
+    "accuracy",
+    *methods.MEASURES,
+    "loss",
+    "beta",
+    "input_scale",
+    "auc",
+    "linf",
+    "l2",
+)  # columns of numbers that are not whole
 
 
 class ExperimentError(CheckpointError):
@@ -49,7 +62,8 @@ class Experiment:
 _PAPER = "Thakur, Abrol & Sharma, PMLR 197:111-121"
 _ISOLATION = "of arXiv 2108.11054, on a network and images that it has not"
 _LITE0 = ("efficientnet-lite0", True, "imagenet-20")
-EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid] = {
+_GATES = "appendices I and J of arXiv 2007.08194, whose training is longer and whose detector is not known"
+EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Adversarial] = {
     "removal-lenet": Removal(f"Table 1 of {_PAPER}", "lenet", True, "mnist"),
     "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", True, "cifar10", n=2000),
     "removal-resnet20-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", "public", "cifar10", n=2000),
@@ -59,6 +73,7 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
     "isolation-lite0": Comparison(f"Table 1 {_ISOLATION}", *_LITE0),
     "isolation-ablation-lite0": Ablation(f"Table 2 {_ISOLATION}", *_LITE0),
     "isolation-grid-lite0": Grid(f"the weights {_ISOLATION}", *_LITE0),
+    **{f"adversarial-resnet20-{kind}": Adversarial(_GATES, f"resnet20-{kind}", "cifar10") for kind in gated.KINDS},
 }
 
 
@@ -106,8 +121,7 @@ def make(name: str, *, out: str | Path | bool | None = True, checkpoint: str | P
     """
     settings = EXPERIMENTS[checks.choice("name", name, names())]
     target, far = _target(name, out), _far(name, checkpoint)
-    model = models.load(settings.network, pretrained=settings.pretrained)
-    normalization = models.normalization(settings.network, pretrained=settings.pretrained)
+    model, normalization = _network(settings)
     train, test = settings.images()
     identity = {
         **{key: str(value) for key, value in asdict(settings).items() if key != "source"},
@@ -143,11 +157,25 @@ def make(name: str, *, out: str | Path | bool | None = True, checkpoint: str | P
     return load(path)
 
 
+def _network(settings: Any) -> tuple[nn.Module, models.Normalization]:
+    """The network of an experiment; of a gated one its STD path, the only one there is when a label is not known."""
+    if settings.network in gated.names():
+        found = gated.load(settings.network)
+        return found.model.model, found.normalization
+    return (
+        models.load(settings.network, pretrained=settings.pretrained),
+        models.normalization(settings.network, pretrained=settings.pretrained),
+    )
+
+
 def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: data.Images, baseline: float) -> dict:
     """The story of the rows; versions, date and sha256 are added where it is written."""
     public = settings.pretrained == "public" or settings.network == "efficientnet-lite0"
     known = {"efficientnet-lite0": models.LITE0_SHA256} | {name: sha256 for name, (_, sha256) in models.PUBLIC_RESNETS.items()}
-    sha256 = known[settings.network] if public else models.about(settings.network)["sha256"]
+    if settings.network in gated.names():
+        sha256 = gated.load(settings.network).about["sha256"]
+    else:
+        sha256 = known[settings.network] if public else models.about(settings.network)["sha256"]
     seen = (f"{len(train)} training and " if train else "") + f"{len(test)} test images"
     versions = {}
     for package in settings.packages:
