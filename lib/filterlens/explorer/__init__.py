@@ -13,6 +13,7 @@ _HOMES = {
     "isolation_explorer": "isolation", "isolation_states": "isolation_kept", "IsolationStates": "isolation_kept",
     "gates_explorer": "gates", "masks_explorer": "masks", "PointingMaps": "masks_numbers",
     "adversarial_explorer": "adversarial", "AttackedNetwork": "adversarial_panels",
+    "gate_states": "gates_states", "GateStates": "gates_states",
 }  # fmt: skip
 __all__ = [*_HOMES, "panels"]
 
