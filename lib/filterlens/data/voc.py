@@ -42,8 +42,8 @@ def voc_objects(
 ) -> tuple[MaskedImages, MaskedImages]:
     """Training and test objects of PASCAL VOC: pictures (n, 3, size, size) and masks (n, size, size).
 
-    root: the folder VOC<year>, or one that holds it or VOCdevkit/VOC<year>, with Annotations/*.xml, JPEGImages/*.jpg and
-    SegmentationObject/*.png. In the latter, pixel value i is the i-th object of the annotation, 0 the ground, 255 the void border.
+    root: the folder VOC<year>, or one that holds it or VOCdevkit/VOC<year>, with ``Annotations/*.xml``, ``JPEGImages/*.jpg`` and
+    ``SegmentationObject/*.png``. In the latter, pixel value i is the i-th object of the annotation, 0 the ground, 255 the void border.
     classes: whose objects are taken; their order numbers the labels. share: of the pictures that go to training; all objects of
     a picture stay on one side. split_seed: of the shuffling.
 
