@@ -35,6 +35,8 @@ TINY = {
     "isolation-lite0": {"layers": ("blocks.1.0.bn1", "conv_stem"), "n": 3, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 2, "scales": ("raw",)},
     "isolation-ablation-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 1},
     "isolation-grid-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "betas": (0.1, 10.0)},
+    "isolation-squeezenet": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
+    "isolation-vgg16-blocks": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
     **{f"adversarial-resnet20-{kind}": {"per_class": (1, 3), "n_test": 2, "n_slow": 1, "slow_train": 1, "attacks": ("fgsm", "local_search"), "group": 8}
        for kind in ("std", "csg", "fixed")},
 }  # fmt: skip
@@ -144,6 +146,13 @@ def test_rows_of_table_1_are_those_of_the_lens() -> None:
             np.testing.assert_allclose(both[f"{name}_x"], both[f"{name}_y"], rtol=2e-2, atol=2e-3)  # groups of images round differently
 
 
+def test_a_network_without_classes_has_no_baseline(tmp_path: Path) -> None:
+    made = experiments.make("isolation-vgg16-blocks")
+    assert made.about["baseline"] is None and len(made.rows) == 2 and set(made.rows["method"]) == {"isolation"}
+    done = CliRunner().invoke(__main__.app, ["experiment", "isolation-vgg16-blocks", "--out", str(tmp_path / "mine.csv")])
+    assert done.exit_code == 0 and done.stdout.strip().splitlines()[-1] == f"{tmp_path / 'mine.csv'}: 2 rows"
+
+
 def test_rows_of_table_2_and_of_the_grid_are_those_of_the_lens() -> None:
     rows, settings, model, images = _isolation("isolation-ablation-lite0")
     kernels = methods.active_kernels(model, "conv_stem", images, 1)
@@ -211,8 +220,17 @@ def test_real_settings_are_the_issues() -> None:
         "isolation-lite0": ("efficientnet-lite0", True, "imagenet-20", 20),
         "isolation-ablation-lite0": ("efficientnet-lite0", True, "imagenet-20", 10),
         "isolation-grid-lite0": ("efficientnet-lite0", True, "imagenet-20", 3),
+        "isolation-squeezenet": ("torchvision/squeezenet1_1", "public", "imagenet-20", 20),
+        "isolation-vgg16-blocks": ("vgg16-blocks", "public", "imagenet-20", 20),
     }
-    table1, table2, grid = (REAL[name] for name in ISOLATION)
+    blocks = REAL["isolation-vgg16-blocks"]
+    assert (
+        blocks.beta == pytest.approx(0.1 / 58)
+        and not blocks.judged
+        and len(blocks.layers) == 4
+        and len(REAL["isolation-squeezenet"].layers) == 5
+    )
+    table1, table2, grid = (REAL[f"isolation-{name}lite0"] for name in ("", "ablation-", "grid-"))
     assert len(table1.layers) == 5 and table1.layers == table2.layers and (table1.n_kernels, table2.n_kernels) == (4, 2)
     assert table1.scales == ("peak", "fit") and table1.beta == table2.beta and {table1.seed, table2.seed, grid.seed} == {0}
     assert (grid.betas, grid.balances, grid.input_scales) == (

@@ -410,6 +410,26 @@ def test_the_public_resnet20_knows_cifar10(data_root: Path, monkeypatch: pytest.
     assert accuracy(models.load("resnet20", pretrained="public"), models.normalization("resnet20", pretrained="public"), images) > 0.91
 
 
+def test_the_public_squeezenet_knows_imagenet(data_root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FILTERLENS_DATA", str(data_root))
+    model, name = models.load("torchvision/squeezenet1_1", pretrained="public"), "torchvision/squeezenet1_1"
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
+    assert accuracy(model, models.normalization(name), data.load("imagenet-samples", n=50, root=data_root)) > 0.45
+
+
+def test_the_public_blocks_of_vgg16_read_red_green_blue(data_root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FILTERLENS_DATA", str(data_root))
+    model = models.load("vgg16-blocks", pretrained="public")
+    stored = torch.load(data_root / "weights" / "vgg16_oxford_conv1_2.pt", weights_only=True)
+    assert torch.equal(model.features[0].weight, stored["features.0.weight"].flip(1)) and torch.equal(
+        model.features[7].weight, stored["features.7.weight"]
+    )
+    images = data.load("photographs", size=32)[:2].images
+    raw = images.flip(1) * 255 - torch.tensor([103.939, 116.779, 123.68])[:, None, None]
+    theirs = torch.nn.functional.conv2d(raw, stored["features.0.weight"], stored["features.0.bias"], padding=1)
+    torch.testing.assert_close(model.features[0](models.normalization("vgg16-blocks").apply(images)), theirs, rtol=1e-4, atol=1e-2)
+
+
 @pytest.mark.parametrize("name", ["resnet32", "resnet44", "resnet56"])
 def test_the_other_public_resnets_know_cifar10(data_root: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.setenv("FILTERLENS_DATA", str(data_root))

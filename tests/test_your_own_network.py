@@ -25,7 +25,7 @@ def constructed() -> Iterator[list[Widget]]:
 
 def test_every_block_of_the_page_runs_and_shows_an_explorer(constructed: list[Widget]) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.S | re.M)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     names: dict[str, object] = {}
     for block in blocks:
         constructed.clear()

@@ -120,7 +120,9 @@ def experiment(
 
     with _refused("name|out|checkpoint"):
         made = experiments.make(name, out=out or True, checkpoint=True)
-    typer.echo(f"{made.path}: {len(made.rows)} rows, {100 * made.about['baseline']:.2f} % of the test images with all filters")
+    baseline = made.about["baseline"]
+    told = "" if baseline is None else f", {100 * baseline:.2f} % of the test images with all filters"
+    typer.echo(f"{made.path}: {len(made.rows)} rows{told}")
 
 
 @contextmanager

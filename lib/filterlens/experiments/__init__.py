@@ -27,7 +27,7 @@ from filterlens.training.identity import digest
 
 from .adversarial import Adversarial
 from .begun import Begun, Row
-from .isolation import Ablation, Comparison, Grid
+from .isolation import BETA, BLOCKS, SQUEEZENET, Ablation, Comparison, Grid
 from .removal import Removal, Retraining, Starts
 
 FRACTIONS = (
@@ -50,7 +50,7 @@ class ExperimentError(CheckpointError):
 @dataclass(frozen=True, eq=False)
 class Experiment:
     """``rows``: one network, evaluated once, in each, accuracies as shares of ``n_images`` test images; of the isolation lens one kernel
-    and image in each. ``about``: command, network, weights, data, settings, baseline (the accuracy of the whole network on those images),
+    and image in each. ``about``: command, network, weights, data, settings, baseline (the accuracy of the whole network on those images; None of one without classes),
     versions, date, sha256. ``path``: of the .csv."""
 
     name: str
@@ -73,6 +73,17 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
     "isolation-lite0": Comparison(f"Table 1 {_ISOLATION}", *_LITE0),
     "isolation-ablation-lite0": Ablation(f"Table 2 {_ISOLATION}", *_LITE0),
     "isolation-grid-lite0": Grid(f"the weights {_ISOLATION}", *_LITE0),
+    "isolation-squeezenet": Comparison(f"Table 1 {_ISOLATION}", "torchvision/squeezenet1_1", "public", "imagenet-20", SQUEEZENET),
+    # Oxford's networks read raw pixels, whose standard deviation is 58 where others have 1
+    "isolation-vgg16-blocks": Comparison(
+        "Table 1 of arXiv 2108.11054, Blocks 1 and 2 of its network",
+        "vgg16-blocks",
+        "public",
+        "imagenet-20",
+        BLOCKS,
+        judged=False,
+        beta=BETA / 58,
+    ),
     **{f"adversarial-resnet20-{kind}": Adversarial(_GATES, f"resnet20-{kind}", "cifar10") for kind in gated.KINDS},
 }
 
@@ -144,7 +155,8 @@ def make(name: str, *, out: str | Path | bool | None = True, checkpoint: str | P
             snapshots.write(kept, {"identity": identity, "rows": rows})
 
     settings.run(Begun(model, normalization, train, test, list(rows), keep, far))
-    baseline = training.evaluate(model, test, normalization=normalization)[1]
+    judged = getattr(settings, "judged", True)
+    baseline = training.evaluate(model, test, normalization=normalization)[1] if judged else None
     about = _about(name, settings, out, train, test, baseline)
     made = Experiment(name, pd.DataFrame(rows), about, None)
     if target is None:
@@ -168,10 +180,10 @@ def _network(settings: Any) -> tuple[nn.Module, models.Normalization]:
     )
 
 
-def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: data.Images, baseline: float) -> dict:
+def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: data.Images, baseline: float | None) -> dict:
     """The story of the rows; versions, date and sha256 are added where it is written."""
     public = settings.pretrained == "public" or settings.network == "efficientnet-lite0"
-    known = {"efficientnet-lite0": models.LITE0_SHA256} | {name: sha256 for name, (_, sha256) in models.PUBLIC_RESNETS.items()}
+    known = {"efficientnet-lite0": models.LITE0_SHA256} | {name: sha256 for name, (_, sha256, _) in models.PUBLIC.items()}
     if settings.network in gated.names():
         sha256 = gated.load(settings.network).about["sha256"]
     else:

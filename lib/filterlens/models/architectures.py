@@ -103,6 +103,24 @@ class CifarResNet(nn.Module):
         return self.linear(torch.flatten(self.avgpool(x), 1))
 
 
+class VGG16Blocks(nn.Module):
+    """The first two blocks of VGG-16 (arXiv 1409.1556): four convolutions, in their order 64, 64, 128 and 128 maps. No classifier.
+
+    ``features`` is numbered as torchvision's ``vgg16``.
+    """
+
+    input_size = (3, 224, 224)
+
+    def __init__(self) -> None:
+        super().__init__()
+        one = [nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        two = [nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.Conv2d(128, 128, 3, padding=1), nn.ReLU()]
+        self.features = nn.Sequential(*one, *two)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features(x)
+
+
 class CifarVGG16(nn.Module):
     """VGG-16 with batch normalisation for 32 x 32 images: the thirteen convolutions, global pooling, one linear layer.
 
