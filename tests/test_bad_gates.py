@@ -208,6 +208,29 @@ def test_settings_of_a_training(name: str, value) -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
+def test_gates_that_no_gated_step_moves() -> None:
+    def of(model, *, first: bool, second: bool):
+        weights = list(model.model.parameters())
+        return tuple(torch.optim.SGD([*weights, *([model.gates] if has else [])], lr=0.1) for has in (first, second))
+
+    for first, second in ((False, False), (True, True), (True, False)):
+        with pytest.raises(ValueError, match="^optimizers: "):
+            train_gated(cnn(), pictures(), None, epochs=3, optimizers=lambda m, a=first, b=second: of(m, first=a, second=b))
+
+
+@pytest.mark.parametrize("g", ["many", NAN, [3]])
+def test_bounds_of_fixed_gates(g) -> None:
+    model = GatedClassifier(cnn(), C, gates=fixed_gates(C, 1, 2), learned=False)
+    with pytest.raises((TypeError, ValueError), match="^g: "):
+        train_gated(model, pictures(), None, epochs=1, g=g)
+
+
+def test_gates_of_another_width_than_the_layers() -> None:
+    for given in (torch.ones(C, 1), torch.ones(C, K + 1), 4):
+        with pytest.raises(ValueError, match="^gates: .* expected K = 5"):
+            GatedClassifier(cnn(), C, layer="2", gates=given)
+
+
 @pytest.mark.parametrize(
     "pair", [lambda m: two_sgds(m)[0], lambda m: [], lambda m: (*two_sgds(m), two_sgds(m)[0]), lambda m: None, lambda m: ("sgd", "sgd")]
 )

@@ -87,7 +87,8 @@ def test_a_damaged_file_is_refused(states: GateStates, tmp_path) -> None:
     ("name", "value", "error"),
     [
         ("networks", {}, TypeError), ("networks", None, TypeError), ("networks", {"STD": cnn()}, TypeError), ("pictures", None, TypeError),
-        ("pictures", torch.rand(4, 3, 7, 6), TypeError), ("fit", None, TypeError), ("n_filters", 0, ValueError), ("n_filters", 2.0, TypeError),
+        ("pictures", torch.rand(4, 3, 7, 6), TypeError), ("fit", None, TypeError), ("n_filters", 0, ValueError), ("n_filters", 2.0, TypeError), ("n_filters", 6, ValueError),
+        ("networks", {"a/b": next(iter(networks().values()))}, ValueError),
         ("attacks", {}, TypeError), ("attacks", ["fgsm"], TypeError), ("attacks", {"fgsn": {}}, ValueError), ("layer", "conv9", ValueError),
         ("layer", 3, TypeError), ("seed", -1, ValueError),
     ],

@@ -56,11 +56,13 @@ def test_a_network_without_gates_has_none_of_their_numbers() -> None:
     assert found.row().keys() == gates.study(**given, gates=G).row().keys()
 
 
-def test_a_sample_is_taken_evenly() -> None:
+def test_a_sample_has_all_classes_though_labels_come_in_turns() -> None:
     given, G = planted()
     found = gates.study(**given, gates=G, sample=20)
-    every = slice(0, N, 3)
-    assert torch.equal(found.information.table, gates.mutual_information(given["features"][every], given["labels"][every], C).table)
+    some = torch.randperm(N, generator=torch.Generator().manual_seed(0))[:20].sort().values
+    assert set(given["labels"][some].tolist()) == set(range(C))
+    assert torch.equal(found.information.table, gates.mutual_information(given["features"][some], given["labels"][some], C).table)
+    assert found.information.score > 0.3 and found.distances.ratio > 1
     assert found.accuracy == gates.study(**given, gates=G).accuracy
 
 

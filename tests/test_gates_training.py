@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import random
 
@@ -95,6 +94,26 @@ def test_history_tells_the_std_path_on_the_test_images() -> None:
     assert history.training.lr[0] == (0.05, 0.05) and history.training.lr[-1][0] < 0.05
 
 
+def test_the_model_gates_as_before_afterwards() -> None:
+    for epochs in (3, 4):
+        history = trained(epochs=epochs)
+        assert history.model.gated and history.density.dtype == torch.float64
+    model = GatedClassifier(cnn(), C)
+    model.gated = False
+    assert not trained(model, epochs=3).model.gated
+
+
+def test_the_last_image_alone_counts_as_a_step_without_batch_normalisation() -> None:
+    told, steps = [], []
+
+    def schedule(optimizer, n):
+        told.append(n)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: steps.append(step) or 1.0)
+
+    train_gated(cnn(), pictures(25), None, epochs=4, batch_size=8, schedule=schedule)
+    assert told == [3 * 4, 1 * 4] and max(steps) == 3 * 4
+
+
 def test_rates_are_counted_separately_per_path() -> None:
     lr = torch.tensor(trained(epochs=15, schedule=lambda o, n: torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.0, n)).training.lr)
     plain, gated = lr.T.diff()  # from the end of one epoch to the end of the next
@@ -143,6 +162,13 @@ def test_20_kills_end_in_the_same_weights_and_gates(tmp_path) -> None:
     assert same(whole, weights(run()))
 
 
+@pytest.mark.parametrize("change", [{"method": "euclid"}, {"layer": "2"}])
+def test_a_run_with_another_projection_or_other_gates_is_refused(tmp_path, change: dict) -> None:
+    trained(GatedClassifier(cnn(), C, gates=gates()), checkpoint=tmp_path / "a.run")
+    with pytest.raises(training.CheckpointError, match="belongs to another run"):
+        trained(GatedClassifier(cnn(), C, gates=gates(), **change), checkpoint=tmp_path / "a.run")
+
+
 @pytest.mark.parametrize("change", [{"lam": 0.1}, {"g": 8.0}, {"period": 2}, {"first": 1}, {"seed": 5}])
 def test_another_runs_checkpoint_is_refused(tmp_path, change: dict) -> None:
     trained(checkpoint=tmp_path / "a.run")
@@ -183,7 +209,10 @@ def test_a_checkpoint_holds_the_gates_of_every_epoch(tmp_path) -> None:
         GateHistory(wrapped, fixed_gates(10, 6, 4).expand(2, -1, -1), torch.tensor([True]), (0.15625,) * 2, training.History())
     ))  # fmt: skip
     assert not shipped.load("resnet20-fixed", pretrained=fixed).model.learned
+    for name, other in (("resnet20-std", path), ("resnet20-fixed", path), ("resnet20-csg", fixed)):
+        with pytest.raises(models.CheckpointError, match="pretrained: .* so it is no"):
+            shipped.load(name, pretrained=other)
     bare = models.save_checkpoint(tmp_path / "bare.safetensors", model, about=about)
     with pytest.raises(models.CheckpointError, match="pretrained.*no gated network"):
         shipped.load("resnet20-csg", pretrained=bare)
-    assert gates().shape == (C, K) and copy.copy(found).name == "resnet20-csg"
+    assert gates().shape == (C, K) and found.name == "resnet20-csg"

@@ -67,13 +67,17 @@ def load(name: str, *, pretrained: bool | str | Path = True) -> Gated:
     if missing:
         raise CheckpointError(f"pretrained: {path} holds no {PREFIX}{missing[0]}, so it is no gated network; models.load reads the others")
     model, record = models.load(network, pretrained=path), tensors[PREFIX + "epochs"].float()
-    learned = not name.endswith("-fixed")
+    gated_epochs = tensors[PREFIX + "gated"].bool()
+    kind = "std" if not gated_epochs.any() else "fixed" if bool((record == record[0]).all()) else "csg"
+    if kind != name.rpartition("-")[2]:
+        raise CheckpointError(f"pretrained: {path} was {KINDS[kind]}, so it is no {name!r}")
+    learned = kind != "fixed"
     return Gated(
         name=name,
         model=GatedClassifier(model, record.shape[1], gates=record[-1], learned=learned).eval(),
         normalization=models.normalization(network, pretrained=path),
         gates=record,
-        gated=tensors[PREFIX + "gated"].bool(),
+        gated=gated_epochs,
         bounds=tuple(tensors[PREFIX + "bounds"].double().tolist()),
         about=about,
         path=path,

@@ -154,6 +154,8 @@ def make(name: str, *, out: str | Path | bool | None = True, checkpoint: str | P
         if kept is not None:
             snapshots.write(kept, {"identity": identity, "rows": rows})
 
+    if kept is not None and not kept.is_file():
+        keep([])  # whose files those in the folder are is known before the first of them is written
     settings.run(Begun(model, normalization, train, test, list(rows), keep, far))
     judged = getattr(settings, "judged", True)
     baseline = training.evaluate(model, test, normalization=normalization)[1] if judged else None

@@ -7,7 +7,7 @@ their features, clean and adversarial, lie in the folder of what is half done un
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,16 +21,16 @@ from .begun import Begun, Row
 
 WHOLE = ("fgsm", "pgd")  # quick enough for every image that a detector is trained with
 # The rest takes seconds to minutes per image: a shorter search for Carlini and Wagner's c, fewer rounds and candidates of the local search.
-SLOW = {"cw": {"search_steps": 3, "initial_c": 1.0}, "one_pixel": {}, "local_search": {"R": 40, "candidates": 100}}
+SHORTER = {"cw": {"search_steps": 3, "initial_c": 1.0}, "local_search": {"R": 40, "candidates": 100}}
 
 
 @dataclass(frozen=True)
 class Adversarial:
-    """Table J.1 and the detection of appendix I. Columns: model, attack, targeted, detector, per_class, n, n_fooled, rate, linf, l2, accuracy, auc.
+    """Table J.1 and the detection of appendix I. Columns: model, attack, targeted, detector, per_class, n, n_fooled, n_reached, rate, linf, l2, accuracy, auc.
 
     A row without a detector tells how many of the n images predicted right (of the test set, ``n_test`` per class) an attack turned, and the
     medians of its distortions; one with a detector its accuracy and ROC-AUC on those test images and their adversarial twins, trained with
-    ``per_class`` images of each class and theirs. The slow attacks take ``n_slow`` images per class, those of "cw" for a detector as well.
+    ``per_class`` images of each class and theirs; images that an attack left as they were are no adversarial ones. The slow attacks take ``n_slow`` images per class, those of "cw" for a detector as well.
     """
 
     source: str
@@ -40,6 +40,7 @@ class Adversarial:
     n_test: int = 100
     n_slow: int = 5
     slow_train: int = 10
+    options: dict[str, dict] = field(default_factory=lambda: dict(SHORTER))
     attacks: tuple[str, ...] = ("fgsm", "pgd", "cw", "one_pixel", "local_search")
     seed: int = 0
     group: int = 500
@@ -63,9 +64,9 @@ class Adversarial:
         found = self._attacked(begun, name, targeted, test, "test")
         right, turned = int(found["right"].sum()), int(found["turned"].sum())
         fixed = {"model": self.network, "attack": name, "targeted": targeted}
-        moved = found["turned"].bool()
+        moved, reached = found["turned"].bool(), int(found["reached"].sum())
         rows: list[Row] = [
-            {**fixed, "detector": "", "per_class": 0, "n": right, "n_fooled": turned, "rate": turned / max(right, 1),
+            {**fixed, "detector": "", "per_class": 0, "n": right, "n_fooled": turned, "n_reached": reached if targeted else 0, "rate": turned / max(right, 1),
              **{key: float(found[key][moved].median()) if turned else float("nan") for key in ("linf", "l2")},
              "accuracy": float("nan"), "auc": float("nan")}
         ]  # fmt: skip
@@ -73,11 +74,9 @@ class Adversarial:
             train = _first(begun.train, per_class)
             seen = self._attacked(begun, name, targeted, train, "train")
             for detector in adversarial.DETECTORS:
-                told = adversarial.detect(
-                    seen["clean"], seen["adversarial"], found["clean"], found["adversarial"], detector=detector, seed=self.seed
-                )
+                told = adversarial.detect(seen["clean"], _changed(seen), found["clean"], _changed(found), detector=detector, seed=self.seed)
                 nothing = dict.fromkeys(("rate", "linf", "l2"), float("nan"))
-                counted = {"detector": detector, "per_class": per_class, "n": told.n_test, "n_fooled": 0}
+                counted = {"detector": detector, "per_class": per_class, "n": told.n_test, "n_fooled": 0, "n_reached": 0}
                 rows.append({**fixed, **counted, **nothing, "accuracy": told.accuracy, "auc": told.auc})
         return rows
 
@@ -93,7 +92,7 @@ class Adversarial:
             if file is not None and file.is_file():
                 parts.append(snapshots.read(file))
                 continue
-            settings = SLOW.get(name, {})
+            settings = self.options.get(name, {})
             result = adversarial.attack(
                 begun.model, some.images, some.labels, method=name, normalization=begun.normalization, targeted=targeted,
                 seed=self.seed + at, batch=250, progress=True, **settings,
@@ -104,6 +103,7 @@ class Adversarial:
                     "adversarial": self._pooled(begun, result.images),
                     "right": result.attacked,
                     "turned": result.fooled,
+                    "reached": result.fooled if result.reached is None else result.reached,
                     "linf": result.distortion_linf,
                     "l2": result.distortion_l2,
                 }
@@ -115,6 +115,12 @@ class Adversarial:
     def _pooled(self, begun: Begun, images: Tensor) -> Tensor:
         batches = [(part, torch.zeros(len(part), dtype=torch.int64)) for part in images.split(250)]
         return network.pooled(begun.model, batches, normalization=begun.normalization)[0]
+
+
+def _changed(found: dict[str, Tensor]) -> Tensor:
+    """Adversarial features of the images that the attack changed at all; all of them where it changed none."""
+    moved = found["linf"] > 0
+    return found["adversarial"][moved] if moved.any() else found["adversarial"]
 
 
 def _first(images: data.Images, per_class: int) -> data.Images:

@@ -72,8 +72,11 @@ class GateStates:
         if missing or "pictures" not in held:
             raise checkpoints.CheckpointError(f"path: {path} holds no states of the gates explorers: {missing or ['pictures']} are missing")
         held = {key: value.float() if value.dtype == torch.float16 else value for key, value in held.items()}
-        maps = {name: PointingMaps(**_under(held, f"maps/{name}")) for name in about["networks"]}
-        attacked = {name: _attacked_network(held, name, settings) for name, settings in about["settings"].items()}
+        try:
+            maps = {name: PointingMaps(**_under(held, f"maps/{name}")) for name in about["networks"]}
+            attacked = {name: _attacked_network(held, name, settings) for name, settings in about["settings"].items()}
+        except (KeyError, TypeError) as error:
+            raise checkpoints.CheckpointError(f"path: {path} holds no whole states of the gates explorers ({error})") from error
         return cls(held["pictures"].float() / 255, held["masks"], held["labels"], about["classes"], maps, attacked)
 
 
@@ -103,6 +106,11 @@ def gate_states(
     shown, many = ((given.images if normalization is None else normalization.apply(given.images)) for given in (pictures, fit))
     maps, attacked = {}, {}
     for name, gated in networks.items():
+        if "/" in name or n_filters > gated.gates.shape[1]:
+            wrong = f"networks: got the name {name!r}, expected one without '/'" if "/" in name else (
+                f"n_filters: got {n_filters}, expected at most {gated.gates.shape[1]}, the filters of {name!r}"
+            )  # fmt: skip
+            raise ValueError(wrong)
         maps[name] = _pointing(gated.model, layer, shown, many, pictures.labels, n_filters)
         results = {
             method: adversarial.attack(

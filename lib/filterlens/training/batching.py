@@ -88,6 +88,12 @@ def sizes(n: int, batch_size: int, *, single: bool) -> list[int]:
     return [batch_size] * whole + [rest] * bool(rest)
 
 
+def epoch_sizes(model: nn.Module, n: int, batch_size: int) -> list[int]:
+    """The batches of an epoch of n images of this model: only without batch normalisation may an image be alone."""
+    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    return sizes(n, batch_size, single=not normalised)
+
+
 def raw_bytes(tensor: Tensor) -> memoryview:
     """The numbers of a tensor as they stand in memory, of any dtype."""
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -25,7 +25,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from filterlens import checks
 from filterlens.models.checkpoints import CheckpointError
 from filterlens.training import snapshots
-from filterlens.training.batching import Batched, Normalize, like, sizes
+from filterlens.training.batching import Batched, Normalize, epoch_sizes, like
 from filterlens.training.identity import identity
 
 Step = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
@@ -106,8 +106,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.crop = torch.Generator()  # augmentation's own
-        normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules())
-        self.sizes = sizes(len(self.train), self.batch_size, single=not normalised)
+        self.sizes = epoch_sizes(self.model, len(self.train), self.batch_size)
         self.identity: dict[str, str] = {}
 
     def go(self) -> History:

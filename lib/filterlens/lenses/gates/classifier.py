@@ -23,14 +23,15 @@ class GatedClassifier(nn.Module):
 
     model: trained in place through this wrapper, never copied. Its parameters keep their names under ``model.``.
     layer: by default the input of the one linear layer after pooling (``network.classifier``). For a head of several linear
-        layers name a module whose output (n, K, h, w) or (n, K) is gated instead: the last convolution, its batch normalisation
-        or its activation, say; it is to run once per forward pass.
+        layers name a module whose output (n, K, h, w) or (n, K) is gated instead: that of the last stage, AFTER its normalisation,
+        activation and residual sum, or a normalisation would undo the gates and a shortcut lead round them.
     gates: the first gates (C, K), projected; by default 0.5 everywhere as in the official code, which the projection makes 1. An
         integer is the number K, for a ``layer`` that does not tell (neither a convolution nor a normalisation).
     learned: False keeps the gates as they are given (appendix E); then they are not projected but must be feasible.
     example: normalized images that decide which layer is the classifier, see ``network.classifier``.
 
-    Raises TypeError or ValueError naming the argument; in forward ValueError for missing labels.
+    On one device. Raises TypeError or ValueError naming the argument; in forward ValueError for missing labels, RuntimeError if the
+    gated module did not run exactly once.
     """
 
     def __init__(
@@ -94,11 +95,18 @@ class GatedClassifier(nn.Module):
     @contextmanager
     def _gating(self, rows: Tensor) -> Iterator[None]:
         """Within the block the features of image i are multiplied by rows[i] (K,)."""
+        calls = []
 
         def enters(module: nn.Module, args: tuple) -> tuple:
+            calls.append(module)
             return (args[0] * rows.to(args[0].dtype), *args[1:])
 
         def leaves(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+            calls.append(module)
+            if output.ndim < 2 or output.shape[1] != rows.shape[1]:
+                raise ValueError(
+                    f"layer: {self.layer!r} gave {checks.describe(output)}, expected K = {rows.shape[1]} channels, as the gates"
+                )
             return output * rows.to(output.dtype).reshape(*rows.shape, *[1] * (output.ndim - 2))
 
         module = self.model.get_submodule(self._point)
@@ -107,6 +115,8 @@ class GatedClassifier(nn.Module):
             yield
         finally:
             handle.remove()
+        if len(calls) != 1:
+            raise RuntimeError(f"layer: {self._point!r} ran {len(calls)} times in a forward pass, expected a module that runs once")
 
     def extra_repr(self) -> str:
         how = "learned" if self.learned else "fixed"
@@ -127,6 +137,9 @@ def _point(model: nn.Module, C: int, layer: str | None, gates: Tensor | int | No
     network.stop_at(model, layer)  # says which near names there are
     module = model.get_submodule(layer)
     width = getattr(module, "out_channels", getattr(module, "num_features", getattr(module, "out_features", None)))
+    given = gates if isinstance(gates, int) else gates.shape[-1] if isinstance(gates, Tensor) else None
+    if None not in (width, given) and given != width:
+        raise ValueError(f"gates: got {checks.describe(gates)}, expected K = {width}, the channels of {layer!r}")
     if isinstance(gates, int) and not isinstance(gates, bool):
         width = checks.integer("gates", gates, 1)
     elif isinstance(gates, Tensor) and gates.ndim == 2:

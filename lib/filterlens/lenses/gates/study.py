@@ -57,8 +57,8 @@ def study(
 ) -> GateStudy:
     """Measure a network by its pooled test features (n, K), labels (n,), final layer (K -> C) and last filters (K, c, kh, kw).
 
-    gates: (C, K) of a gated network, None for another. sample: information and distances, which cost most, are taken of so many images,
-    evenly spaced. seed: of the estimator and of the clusters.
+    gates: (C, K) of a gated network, None for another. sample: information and distances, which cost most, are taken of so many images at
+    most, drawn at random. seed: of that draw, of the estimator and of the clusters.
 
     Source: spec of arXiv 2007.08194's appendix, 2.8 to 2.11. Raises TypeError or ValueError naming the argument.
     """
@@ -71,7 +71,8 @@ def study(
     checks.tensor("weight", weight, "K c kh kw", sizes={"K": K})
     if gates is not None:
         checks.tensor("gates", gates, "C K", sizes={"C": C, "K": K})
-    some = torch.arange(0, len(features), max(1, len(features) // checks.integer("sample", sample, 10)))
+    drawn = torch.Generator().manual_seed(checks.integer("seed", seed, 0))  # at random: labels may come in turns
+    some = torch.randperm(len(features), generator=drawn)[: checks.integer("sample", sample, 10)].sort().values
     with torch.no_grad():
         logits = linear(features)
         told = float("nan") if gates is None else metrics.accuracy(linear(features * gates[labels]), labels)

@@ -45,7 +45,7 @@ class GateHistory:
     @property
     def density(self) -> Tensor:
         """The L1-density (E + 1,) of the gates, before the training and after each epoch."""
-        return torch.tensor([l1_density(G) for G in self.gates])
+        return torch.tensor([l1_density(G) for G in self.gates], dtype=torch.float64)
 
 
 def two_sgds(
@@ -101,7 +101,8 @@ def train_gated(
     method: projection of new gates, see ``project_gates``.
     optimizers: from the gated network the pair (plain steps, gated steps); only the second has the gates.
     schedule: from an optimizer and the number of steps of its path, counted separately per path, a scheduler stepped every batch.
-    train, test, seed, batch_size, normalization, augment, checkpoint, checkpoint_every, device: as in ``training.fit``.
+    train, test, seed, batch_size, normalization, augment, checkpoint, checkpoint_every, device: as in ``training.fit``, but that a
+        finished run cannot be prolonged: the number of epochs is part of what its checkpoint knows it by.
 
     Source: spec of arXiv 2007.08194's appendix, 2.2 to 2.5. Raises TypeError or ValueError naming the argument before anything is
     changed, ``training.CheckpointError`` for another run's file.
@@ -121,13 +122,17 @@ def train_gated(
         head = network.classifier(model, example=example)
         wrapped = GatedClassifier(model, head.out_features, method=method, example=example)
     C, K = wrapped.gates.shape
-    g = max(0.2 * C, 1.2) * K if g is None else g
+    g = max(0.2 * C, 1.2) * K if g is None else checks.real("g", g)
     bounds = density_bounds(C, K, g) if wrapped.learned else (l1_density(wrapped.gates),) * 2
     checks.labels("train: labels", train.labels, len(train), C)
     pair = optimizers(wrapped)
     if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(one, Optimizer) for one in pair):
         raise TypeError(f"optimizers: returned {checks.describe(pair)}, expected a pair of optimizers, for plain and for gated steps")
-    per_epoch = len(batching.sizes(len(train), checks.integer("batch_size", batch_size, 1), single=False))
+    if wrapped.learned and gated:
+        held = [{id(p) for group in optimizer.param_groups for p in group["params"]} for optimizer in pair]
+        if id(wrapped.gates) in held[0] or id(wrapped.gates) not in held[1]:
+            raise ValueError("optimizers: expected the model's gates in the second of the pair, that of gated steps, and not in the first")
+    per_epoch = len(batching.epoch_sizes(wrapped, len(train), checks.integer("batch_size", batch_size, 1)))
     turns = [sum(plan(epoch) is kind for epoch in range(epochs)) for kind in (False, True)]
     schedules = [schedule(optimizer, max(1, n * per_epoch)) for optimizer, n in zip(pair, turns, strict=True) if n] if schedule else None
     record = wrapped.gates.detach().cpu().repeat(epochs + 1, 1, 1)
@@ -135,7 +140,8 @@ def train_gated(
     def keep(epoch: int, model: nn.Module, history: training.History) -> None:
         record[epoch + 1] = model.gates.detach()
 
-    settings = {"period": period, "gated": gated, "first": first}
+    settings, before = {"period": period, "gated": gated, "first": first}, wrapped.gated
+    how = {"method": wrapped.method, "layer": wrapped.layer or ""}  # of the run's identity: a resume with others is refused
     handle = pair[1].register_step_post_hook(functools.partial(_project_after, wrapped))
     try:
         history = training.fit(
@@ -144,7 +150,7 @@ def train_gated(
             test,
             epochs=epochs,
             seed=seed,
-            step=functools.partial(_step, **settings, g=float(g), lam=lam),
+            step=functools.partial(_step, **settings, **how, g=g, lam=lam),
             optimizers=list(pair),
             optimizer_of_epoch=functools.partial(_place, **settings),
             schedule=schedules,
@@ -160,12 +166,14 @@ def train_gated(
         )
     finally:
         handle.remove()
+        wrapped.gated = before
     return GateHistory(wrapped, record, torch.tensor([plan(epoch) for epoch in range(epochs)]), bounds, history)
 
 
 def _step(
-    model: GatedClassifier, images: Tensor, labels: Tensor, epoch: int, *, period: int, gated: int, first: int, g: float, lam: float
-) -> Tensor:
+    model: GatedClassifier, images: Tensor, labels: Tensor, epoch: int, *, period: int, gated: int, first: int, g: float, lam: float,
+    method: str, layer: str,
+) -> Tensor:  # fmt: skip
     """L_STD or L_CSG of a batch, whichever the epoch asks for."""
     model.gated = Schedule(period, gated, first)(epoch)
     loss = F.cross_entropy(model(images, labels), labels)

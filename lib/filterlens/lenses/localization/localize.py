@@ -45,6 +45,7 @@ class Localization:
         return int(self.excluded.sum())
 
 
+@torch.inference_mode(False)  # in which nothing has a gradient
 def localize(
     model: nn.Module,
     layer: str | None,

@@ -21,6 +21,7 @@ from filterlens import checks, network
 FEW = 8  # images that tell which layer is pooled
 
 
+@torch.inference_mode(False)  # in which nothing has a gradient
 def grad_maps(model: nn.Module, layer: str, filters: int | Sequence[int], images: Tensor, *, sigma: float = 5.0) -> Tensor:
     """GradMap: which pixels move a filter's mean activation. images (n, c, h, w) NORMALIZED -> (n, f, h, w).
 
