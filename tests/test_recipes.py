@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from filterlens import data, decomposed, features, metrics, models, recipes, training
+from filterlens import data, decomposed, features, gated, metrics, models, recipes, training
 from filterlens.lenses import influence
 from filterlens.models import checkpoints
 
@@ -122,6 +122,36 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("colours") / "colours.npz"
     np.savez(file, **arrays)
     return f"npz:{file}"
+
+
+@pytest.mark.parametrize("kind", ["std", "csg", "fixed"])
+def test_gated_networks_keep_their_gates(kind: str, colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"resnet20-{kind}"
+    recipe = recipes.RECIPES[name]
+    assert (recipe.epochs, recipe.gates, recipe.shares) == (14, int(kind != "std"), (6, 4) if kind == "fixed" else None)
+    monkeypatch.setitem(recipes.RECIPES, name, replace(recipe, batch_size=20))
+    trained = recipes.train(name, data=colours, epochs=3, out=tmp_path / "mine.safetensors", seed=4)
+    found = gated.load(name, pretrained=trained.path)
+    assert torch.equal(found.gates, trained.gates.gates) and found.gated.tolist() == [False, False, kind != "std"]
+    assert found.about["accuracy_by_epoch"] == list(trained.history.test_accuracy) and found.about["gated_epochs"] == int(kind != "std")
+    assert found.about["density"] == pytest.approx({"std": 1.0, "fixed": 0.15625}.get(kind, found.about["density"]))
+    assert found.model.learned == (kind != "fixed")
+    assert all(torch.equal(a, b) for a, b in zip(found.model.model.state_dict().values(), trained.model.state_dict().values(), strict=True))
+    again = recipes.train(name, data=colours, epochs=3, seed=4)
+    assert torch.equal(again.gates.gates, trained.gates.gates)
+
+
+def test_gates_do_not_decay() -> None:
+    model = recipes._gated(models.load("resnet20", pretrained=False), recipes.RECIPES["resnet20-csg"])
+    plain, own = recipes._in_turns(model)
+    assert [group["weight_decay"] for group in own.param_groups] == [5e-4, 0.0] and own.param_groups[1]["params"] == [model.gates]
+    assert [group["weight_decay"] for group in plain.param_groups] == [5e-4]
+
+
+def test_composed_pictures_have_a_recipe() -> None:
+    recipe = recipes.RECIPES["resnet8-csg"]
+    assert (recipe.data, recipe.epochs, recipe.gates, recipe.augment) == ("composed", 20, 1, None)
+    assert recipes._fresh("resnet8-csg", 0).eval()(torch.rand(2, 3, 48, 48)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "resnet32", "resnet44", "resnet56"])

@@ -18,7 +18,7 @@ from filterlens.lenses.gates import GatedClassifier, GateHistory
 from filterlens.models import CheckpointError, Normalization, checkpoints
 
 KINDS = {"std": "trained as usual", "csg": "trained with learned gates", "fixed": "trained with gates set by hand"}
-NETWORKS = tuple(models.PUBLIC_RESNETS)  # those with a recipe
+NETWORKS = (*models.PUBLIC_RESNETS, "resnet8")  # those with a recipe; the last on composed pictures
 PREFIX = models.GATES
 
 

