@@ -114,6 +114,14 @@ def test_the_last_image_alone_counts_as_a_step_without_batch_normalisation() -> 
     assert told == [3 * 4, 1 * 4] and max(steps) == 3 * 4
 
 
+def test_gates_do_not_decay_and_belong_to_gated_steps_only() -> None:
+    model = GatedClassifier(cnn(), C)
+    plain, gated = two_sgds(model, weight_decay=0.3)
+    assert [group["weight_decay"] for group in gated.param_groups] == [0.3, 0.0] and gated.param_groups[1]["params"] == [model.gates]
+    assert [group["weight_decay"] for group in plain.param_groups] == [0.3]
+    assert all(p is not model.gates for p in plain.param_groups[0]["params"])
+
+
 def test_rates_are_counted_separately_per_path() -> None:
     lr = torch.tensor(trained(epochs=15, schedule=lambda o, n: torch.optim.lr_scheduler.LinearLR(o, 1.0, 0.0, n)).training.lr)
     plain, gated = lr.T.diff()  # from the end of one epoch to the end of the next
