@@ -46,6 +46,14 @@ def test_each_number_is_its_parts() -> None:
     assert row["S_TP diagonal"] == pytest.approx(float(right.correct.diagonal().mean())) and row["information"] == found.information.score
 
 
+def test_gates_that_contradict_the_features_are_taken_at_their_word() -> None:
+    given, G = planted()
+    other = G.roll(1, 0)  # the next class's gates
+    found, (x, y) = gates.study(**given, gates=other), (given["features"], given["labels"])
+    assert torch.equal(found.owner, gates.owners(other)) and not torch.equal(found.owner, gates.owners(G))
+    assert found.csg_accuracy == float((given["linear"](x * other[y]).argmax(1) == y).double().mean()) != found.accuracy
+
+
 def test_a_network_without_gates_has_none_of_their_numbers() -> None:
     given, G = planted()
     found = gates.study(**given)
