@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_figures_isolation import FOUND, IMAGES, MAPS, NORMALIZATION, PICTURES, ROWS, grid  # noqa: F401
+from test_figures_isolation import FOUND, IMAGES, MAPS, NORMALIZATION, PICTURES, ROWS, Toy, grid  # noqa: F401
 
 from filterlens.figures import isolation as figures
+from filterlens.lenses.isolation import isolate
 
 IMAGE, MAP, NAN = IMAGES[0], torch.rand(4, 5), float("nan")
+ONE = isolate(Toy(), "relu", 4, NORMALIZATION.apply(IMAGES), max_iter=1)
 BAD = [
     ("images", lambda a, g: figures.shown(IMAGE, NORMALIZATION), ValueError),
     ("images", lambda a, g: figures.shown(IMAGES.numpy(), NORMALIZATION), TypeError),
@@ -50,6 +52,13 @@ BAD = [
     ("maps", lambda a, g: figures.beta_strip(IMAGES, [1, 2], g(3, 2), maps=torch.rand(3, 4, 5)), ValueError),
     ("ssim", lambda a, g: figures.beta_strip(IMAGES, [1, 2], g(2, 2), ssim=[1, 1]), ValueError),
     ("axes", lambda a, g: figures.beta_strip(IMAGES, [1, 2], g(3, 2)), ValueError),
+    ("isolation", lambda a, g: figures.told_apart(FOUND.images, IMAGES, NORMALIZATION, g(2, 6)), TypeError),
+    ("isolation", lambda a, g: figures.told_apart(ONE, IMAGES, NORMALIZATION, g(2, 6)), ValueError),
+    ("images", lambda a, g: figures.told_apart(FOUND, IMAGES[:1], NORMALIZATION, g(1, 6)), ValueError),
+    ("images", lambda a, g: figures.told_apart(FOUND, IMAGES * 3, NORMALIZATION, g(2, 6)), ValueError),
+    ("images", lambda a, g: figures.told_apart(FOUND, IMAGES * NAN, NORMALIZATION, g(2, 6)), ValueError),
+    ("normalization", lambda a, g: figures.told_apart(FOUND, IMAGES, None, g(2, 6)), TypeError),
+    ("axes", lambda a, g: figures.told_apart(FOUND, IMAGES, NORMALIZATION, g(2, 5)), ValueError),
     ("before", lambda a, g: figures.energy(MAP, MAP[0], a, 0), ValueError),
     ("before", lambda a, g: figures.energy(-torch.ones(3), torch.ones(3), a, 0), ValueError),
     ("before", lambda a, g: figures.energy([1, 2], torch.ones(2), a, 0), TypeError),

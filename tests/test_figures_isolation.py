@@ -157,6 +157,24 @@ def test_isolated_says_that_a_kernel_was_inactive(grid):
     assert float(picture(axes[3]).abs().max()) == 0 and "kernel 3" in axes[0].get_ylabel()
 
 
+def test_told_apart_has_a_row_per_image_with_both_kernels_isolated_images_and_maps(grid):
+    both = isolate(Toy(), "relu", [4, 1], NORMALIZATION.apply(IMAGES), max_iter=3)
+    axes = figures.told_apart(both, IMAGES, NORMALIZATION, grid(2, 6))
+    plain = NORMALIZATION.invert(both.images)
+    for row in range(2):
+        away = (plain[row] - plain[2 + row]).abs()
+        maps = both.maps_before[row, [4, 1]]
+        expected = (IMAGES[row], plain[row].clamp(0, 1), plain[2 + row].clamp(0, 1), away / away.max(), *maps)
+        for ax, values in zip(axes[row], expected, strict=True):
+            torch.testing.assert_close(picture(ax), values.double(), atol=1e-5, rtol=0)
+    assert [ax.get_title() for ax in axes[0, 1:3]] == ["isolated, 4", "isolated, 1"] and axes[0, 0].get_ylabel() == "relu"
+
+
+def test_told_apart_says_which_kernel_was_inactive(grid):
+    axes = figures.told_apart(FOUND, IMAGES, NORMALIZATION, grid(2, 6))
+    assert [texts(ax) for ax in axes[0]] == [[], [], ["inactive kernel"], ["nothing to compare"], [], []]
+
+
 # methods
 
 
