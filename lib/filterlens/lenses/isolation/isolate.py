@@ -6,13 +6,16 @@ into batches that fit the memory and hands each to ``solve``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ... import checks, network
+from .kept import Kept
 from .losses import BALANCES, goal
 from .point import Tap, find_point, frozen
 from .result import InactiveKernelError, Isolation
@@ -42,6 +45,7 @@ def isolate(
     seed: int = 0,
     max_bytes: int = 2**31,
     progress: bool = False,
+    checkpoint: str | Path | None = None,
 ) -> Isolation:
     """The image that keeps a kernel's map and silences every other kernel of its layer, for every kernel and every image.
 
@@ -67,9 +71,10 @@ def isolate(
     max_bytes: problems are solved in batches estimated to stay below this: per problem twice what the forward pass keeps for the
         backward pass, four copies of the maps and ten of the image; at least one problem at a time. The result's own maps_after
         come on top, p N H W numbers.
+    checkpoint: a file that a run killed at any moment goes on from, written every 50 steps; the finished run's result lies in it too.
 
     A problem whose loss or gradient is not finite returns to its best iterate with half the step, three times at most, then is
-    marked diverged. Raises TypeError or ValueError naming the argument, before any work.
+    marked diverged. Raises TypeError or ValueError naming the argument, CheckpointError for the checkpoint of another run, before any work.
     """
     checks.module("model", model)
     _checked_images(model, images)
@@ -84,6 +89,7 @@ def isolate(
     first = starting(start, images, seed)
     if not isinstance(progress, bool):
         raise TypeError(f"progress: got {checks.describe(progress)}, expected True or False")
+    kept = Kept(checkpoint)
     point = find_point(model, layer, example=images, pre_activation=pre_activation, argument="images")
     tap = Tap(model, point)
     with frozen(model):
@@ -103,11 +109,13 @@ def isolate(
         plan = Plan(weights, optimizer, lr, max_iter, box)
         first = first if box is None else first.clamp(*box)
         rows = torch.nonzero(~inactive)[:, 0]
+        kept.begin(model, images, first, kernels, layer, point, plan, balance, batch)
         parts = []
         with tqdm(total=len(rows) * max_iter, disable=not progress, desc=f"isolating at {point.name}", unit="step") as bar:
             for chunk in rows.split(batch):
                 aim = goal(before[image[chunk]], kernel[chunk], balance)
-                parts.append(solve(tap, first[image[chunk]], aim, plan, bar.update))
+                run = functools.partial(solve, tap, first[image[chunk]], aim, plan, bar.update)
+                parts.append(kept.solved(len(parts), run))
         solved = _spread(parts, rows, len(kernel), images, max_iter)
         after = torch.full((len(kernel), *before.shape[1:]), torch.nan, dtype=before.dtype, device=before.device)
         if len(rows):
