@@ -35,6 +35,7 @@ TINY = {
     "isolation-lite0": {"layers": ("blocks.1.0.bn1", "conv_stem"), "n": 3, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 2, "scales": ("raw",)},
     "isolation-ablation-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 1},
     "isolation-grid-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "betas": (0.1, 10.0)},
+    "isolation-descent-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "max_iter": 3, "points": (2, 5)},
     "isolation-squeezenet": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
     "isolation-vgg16-blocks": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
     **{f"adversarial-resnet20-{kind}": {"per_class": (1, 3), "n_test": 2, "n_slow": 1, "slow_train": 1, "attacks": ("fgsm", "local_search"), "group": 8, "options": {"local_search": {"R": 1, "candidates": 2, "d": 1, "t": 2}}}
@@ -316,6 +317,9 @@ def test_what_ships_loads() -> None:
 
 
 def _check_isolation(settings, rows: pd.DataFrame) -> None:
+    if "optimizer" in rows:
+        assert sorted(rows["iterations"].unique()) == sorted({settings.max_iter, *settings.points}) and rows["loss"].gt(0).all()
+        return
     assert set(rows["layer"]) == set(settings.layers) and set(rows["image"]) == set(range(settings.n))
     assert (
         rows["selectivity"].dropna().between(0, 1).all() and (rows[["mse_selected", "mse_rest", "preservation"]].dropna() >= 0).all().all()
@@ -323,6 +327,18 @@ def _check_isolation(settings, rows: pd.DataFrame) -> None:
     assert rows.groupby("layer")["kernel"].nunique().eq(settings.n_kernels).all()
     cells = [name for name in ("layer", "kernel", "method", "scale", "terms", "balance", "beta", "input_scale") if name in rows]
     assert rows.groupby(cells).size().eq(settings.n).all(), "every image once in each cell"
+
+
+def test_rows_of_the_descent_are_the_lowest_losses_so_far() -> None:
+    settings = experiments.EXPERIMENTS["isolation-descent-lite0"]
+    rows = experiments.make("isolation-descent-lite0", out=None, checkpoint=True).rows
+    assert rows[["optimizer", "iterations"]].values.tolist() == [["proximal", 3]] * 2 + [["descent", 2], ["descent", 5]] * 2
+    images = models.normalization("efficientnet-lite0").apply(data.load(settings.data, size=40)[:2].images)
+    kernel = int(rows["kernel"].iloc[0])
+    for optimizer, steps, found in (("proximal", 3, rows["loss"][:2]), ("descent", 5, rows["loss"][[3, 5]])):
+        again = isolate(models.load("efficientnet-lite0"), "conv_stem", kernel, images, optimizer=optimizer, max_iter=steps)
+        assert found.tolist() == again.best.tolist()
+    assert (rows["loss"].to_numpy()[[2, 4]] >= rows["loss"].to_numpy()[[3, 5]]).all()
 
 
 def test_the_command_says_where_the_rows_are(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from filterlens.training.identity import digest
 
 from .adversarial import Adversarial
 from .begun import Begun, Row
-from .isolation import BETA, BLOCKS, SQUEEZENET, Ablation, Comparison, Grid
+from .isolation import BETA, BLOCKS, SQUEEZENET, Ablation, Comparison, Descent, Grid
 from .removal import Removal, Retraining, Starts
 
 FRACTIONS = (
@@ -63,7 +63,7 @@ _PAPER = "Thakur, Abrol & Sharma, PMLR 197:111-121"
 _ISOLATION = "of arXiv 2108.11054, on a network and images that it has not"
 _LITE0 = ("efficientnet-lite0", True, "imagenet-20")
 _GATES = "appendices I and J of arXiv 2007.08194, whose training is longer and whose detector is not known"
-EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Adversarial] = {
+EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Descent | Adversarial] = {
     "removal-lenet": Removal(f"Table 1 of {_PAPER}", "lenet", True, "mnist"),
     "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", True, "cifar10", n=2000),
     "removal-resnet20-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", "public", "cifar10", n=2000),
@@ -73,6 +73,7 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
     "isolation-lite0": Comparison(f"Table 1 {_ISOLATION}", *_LITE0),
     "isolation-ablation-lite0": Ablation(f"Table 2 {_ISOLATION}", *_LITE0),
     "isolation-grid-lite0": Grid(f"the weights {_ISOLATION}", *_LITE0),
+    "isolation-descent-lite0": Descent(f"section 4.1's ten thousand iterations {_ISOLATION}", *_LITE0),
     "isolation-squeezenet": Comparison(f"Table 1 {_ISOLATION}", "torchvision/squeezenet1_1", "public", "imagenet-20", SQUEEZENET),
     # Oxford's networks read raw pixels, whose standard deviation is 58 where others have 1
     "isolation-vgg16-blocks": Comparison(

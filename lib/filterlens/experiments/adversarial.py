@@ -39,7 +39,7 @@ class Adversarial:
     per_class: tuple[int, ...] = (500, 1000, 2000)
     n_test: int = 100
     n_slow: int = 5
-    slow_train: int = 10
+    slow_train: int = 5
     options: dict[str, dict] = field(default_factory=lambda: dict(SHORTER))
     attacks: tuple[str, ...] = ("fgsm", "pgd", "cw", "one_pixel", "local_search")
     seed: int = 0

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from filterlens import data
 from filterlens.lenses import methods
+from filterlens.lenses.isolation import isolate
 
 from .begun import Begun
 
@@ -107,7 +108,6 @@ class Grid(_Measured):
     layers: tuple[str, ...] = (DEPTHS[2], DEPTHS[3])
     n: int = 3
     n_kernels: int = 2
-    max_iter: int = 60
     betas: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0)
     balances: tuple[str, ...] = ("mean", "printed")
     input_scales: tuple[float, ...] = (1.0, 58.0)
@@ -123,3 +123,45 @@ class Grid(_Measured):
         ]  # fmt: skip
         told = {name: lambda setting, name=name: setting[name] for name in ("balance", "beta", "input_scale")}
         self._measure(begun, settings, work, told)
+
+
+@dataclass(frozen=True)
+class Descent(_Measured):
+    """How low the paper's own descent comes in its ten thousand steps, beside the default: columns model, size, depth, layer, kernel,
+    image, optimizer, iterations, loss (the lowest up to there).
+
+    ``points``: iterations of the descent at which its loss is written down, the last one those that it takes.
+    """
+
+    layers: tuple[str, ...] = ("blocks.3.1.bn2",)  # served to tune nothing
+    n: int = 1
+    size: int = 224
+    n_kernels: int = 1
+    beta: float = 1.0
+    points: tuple[int, ...] = (300, 1000, 3000, 10_000)
+
+    def run(self, begun: Begun) -> None:
+        images = begun.normalization.apply(begun.test.images)
+        known = {(row["layer"], row["kernel"], row["optimizer"]) for row in begun.rows}
+        for layer, kernels in self._kernels(begun, images):
+            for kernel in kernels:
+                for optimizer, points in (("proximal", (self.max_iter,)), ("descent", self.points)):
+                    if (layer, kernel, optimizer) in known:
+                        continue
+                    kept = None if begun.far is None else begun.far / f"{layer}-{kernel}-{optimizer}.run"
+                    options = {"beta": self.beta, "optimizer": optimizer, "max_iter": points[-1]}
+                    loss = isolate(begun.model, layer, kernel, images, progress=True, checkpoint=kept, **options).loss
+                    fixed = {
+                        "model": self.network,
+                        "size": self.size,
+                        "depth": self.layers.index(layer) + 1,
+                        "layer": layer,
+                        "kernel": kernel,
+                    }
+                    lowest = loss.nan_to_num(float("inf")).cummin(1).values
+                    begun.keep(
+                        [
+                            {**fixed, "image": i, "optimizer": optimizer, "iterations": at, "loss": float(row[min(at, len(row) - 1)])}
+                            for i, row in enumerate(lowest) for at in points
+                        ]
+                    )  # fmt: skip
