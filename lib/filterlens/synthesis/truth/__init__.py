@@ -1,0 +1,62 @@
+"""Ground truth: planted worlds whose answer is known, to score every method of the library, and a reader's own.
+
+Five questions, one per lens: which filters are redundant, which features decide a class, what a unit looks for, which pixels made a
+kernel answer, which class owns a filter. ``build`` makes a world of a question at a difficulty, ``methods`` are those who answer,
+``add`` lets one more take part, ``score`` judges; ``measure`` does all of it and ``table`` sums it up, ``Truth`` on disk.
+
+A planted world is small and of its maker's making: a method that fails here has a weakness worth knowing, one that shines need not
+shine on real networks. Each world's docstring says what its dial turns and whom it favours.
+"""
+
+from .answering import METHODS, add, methods, remove
+from .causes import correlated, patches, shapes
+from .decoding import TwoPaths, characters, flags, paths, rectified
+from .influence import blocks, loud, shared
+from .judging import SCORES, score
+from .measuring import DIFFICULTIES, WORLDS, Truth, TruthCell, TruthRow, build, measure, table, worlds
+from .ownership import outliers, overlap, unequal
+from .redundancy import bystanders, long, mixtures, noisy, scaled
+from .world import QUESTIONS, Features, Layer, Seen, Units, World
+
+__all__ = [
+    "DIFFICULTIES",
+    "METHODS",
+    "QUESTIONS",
+    "SCORES",
+    "WORLDS",
+    "Features",
+    "Layer",
+    "Seen",
+    "Truth",
+    "TruthCell",
+    "TruthRow",
+    "TwoPaths",
+    "Units",
+    "World",
+    "add",
+    "blocks",
+    "build",
+    "bystanders",
+    "characters",
+    "correlated",
+    "flags",
+    "long",
+    "loud",
+    "measure",
+    "methods",
+    "mixtures",
+    "noisy",
+    "outliers",
+    "overlap",
+    "patches",
+    "paths",
+    "rectified",
+    "remove",
+    "scaled",
+    "score",
+    "shapes",
+    "shared",
+    "table",
+    "unequal",
+    "worlds",
+]
