@@ -14,7 +14,7 @@ import torch
 
 from filterlens import checks
 from filterlens.data import archives, pictures
-from filterlens.data.masked import MaskedImages
+from filterlens.data.images import MaskedImages
 
 SOURCES = {"mnist-5k": archives.mnist_5k, "mnist": archives.mnist_like, "fashion-mnist": archives.mnist_like}
 SPLITS = ("train", "test")
@@ -73,7 +73,8 @@ def composed(
         pixels[i], masks[i] = np.rint(picture).astype(np.uint8), _truth(coverage, truth)
     targets = torch.arange(n) % len(classes)
     said = f"objects of {source} composed on photographs, masks exact" + (f"; {note}" if note else "")
-    return MaskedImages(torch.from_numpy(pixels), torch.from_numpy(masks), targets, list(classes), f"composed:{source}", said)
+    shown = torch.from_numpy(pixels)
+    return MaskedImages(shown, targets, list(classes), f"composed:{source}", said, masks=torch.from_numpy(masks))
 
 
 def arrays(name: str, split: str, root: str | Path | None) -> tuple[np.ndarray, np.ndarray, list[str], str]:

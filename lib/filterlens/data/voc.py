@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from filterlens import checks
-from filterlens.data.masked import MaskedImages
+from filterlens.data.images import MaskedImages
 from filterlens.sources import DataError
 
 ANIMALS = ("bird", "cat", "dog", "cow", "horse", "sheep")
@@ -133,5 +133,5 @@ def _cut(picture: np.ndarray, mask: np.ndarray, size: int) -> tuple[np.ndarray, 
 
 def _gathered(objects: list[Found], names: list[str], name: str) -> MaskedImages:
     pictures, masks, labels, titles = zip(*objects, strict=True)
-    stacks = torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(masks)), torch.tensor(labels)
-    return MaskedImages(*stacks, names, name, NOTE, list(titles))
+    pixels, shapes = torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(masks))
+    return MaskedImages(pixels, torch.tensor(labels), names, name, NOTE, list(titles), masks=shapes)
