@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from .decoding import HUES
-from .world import Seen, World, begin
+from .world import Seen, World, apart, begin
 
 H, W = 24, 31
 _FIELDS = [(8 * row, 8 * column) for row in range(3) for column in range(4)]  # of 8 x 7 pixels, none touches another
 _BLUR = (torch.tensor([1.0, 2.0, 1.0])[:, None] * torch.tensor([1.0, 2.0, 1.0]) / 16)[None, None]
 
 
+@apart
 def patches(difficulty: float, seed: int) -> World:
     """One 5 x 6 patch of each of six hues, six detectors of these hues; the cause of the detector of red is the red patch.
 
@@ -33,6 +34,7 @@ def patches(difficulty: float, seed: int) -> World:
     return _seen("patches", difficulty, seed, _detectors(HUES[:, :, None, None] * _BLUR), image, cause)
 
 
+@apart
 def shapes(difficulty: float, seed: int) -> World:
     """A plus sign among lone bars: four detectors of strokes, a max-pool, and a kernel that answers to both bars at one place only.
 
@@ -74,6 +76,7 @@ def shapes(difficulty: float, seed: int) -> World:
     return _seen("shapes", difficulty, seed, model, image[None], cause)
 
 
+@apart
 def correlated(difficulty: float, seed: int) -> World:
     """As ``patches`` with noise of 0.3, but the seven other detectors are near copies of that of red; dial: their correlation with it.
 

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from ...lenses.decoding import CHARACTERS, PARTS, CharacterNetwork
-from .world import Units, World, begin, disturbed
+from .world import Units, World, apart, begin, disturbed
 
 N_IMAGES = 512
 HUES = torch.tensor([[1, -0.5, -0.5], [-0.5, 1, -0.5], [-0.5, -0.5, 1], [-1, 0.5, 0.5], [0.5, -1, 0.5], [0.5, 0.5, -1]])
 _BUMP = torch.tensor([1.0, 2.0, 1.0])[:, None] * torch.tensor([1.0, 2.0, 1.0]) / 16
 
 
+@apart
 def characters(difficulty: float, seed: int) -> World:
     """The character network of the paper's supplement; templates are its 8 characters in black ink, 14 x 14.
 
@@ -37,6 +38,7 @@ def characters(difficulty: float, seed: int) -> World:
     return _units("characters", difficulty, seed, model, "characters", (1, 14, 14), truth, draw)
 
 
+@apart
 def flags(difficulty: float, seed: int) -> World:
     """A colour network: 6 detectors of hues, a max-pool, 5 units for flags of 3 x 4 coloured fields; templates are the flags, 3 x 8 x 10.
 
@@ -77,6 +79,7 @@ class TwoPaths(nn.Module):
         return self.units(self.coarse(self.pool(self.small(images))) + self.fine(images))
 
 
+@apart
 def paths(difficulty: float, seed: int) -> World:
     """Two paths to a unit, one of them through a max-pool, each with half of the template's energy; templates 12 x 14.
 
@@ -106,6 +109,7 @@ def paths(difficulty: float, seed: int) -> World:
     return _units("paths", difficulty, seed, model, "units", (1, 12, 14), pooled / length + fine, draw)
 
 
+@apart
 def rectified(difficulty: float, seed: int) -> World:
     """Units that answer to a pattern and to its negative: relu(a) + dial relu(-a) at six places; templates, the positive one, 9 x 11.
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .world import Features, World, begin, fitted
+from .world import Features, World, apart, begin, fitted
 
 N_CLASSES, D, SIZE, PER_CLASS = 5, 40, 4, 24
 LABELS = torch.arange(N_CLASSES).repeat_interleave(PER_CLASS)
 
 
+@apart
 def blocks(difficulty: float, seed: int) -> World:
     """Each class has 4 features of its own; dial: how far the signal is drowned, its strength is 2 (1 - dial).
 
@@ -26,6 +27,7 @@ def blocks(difficulty: float, seed: int) -> World:
     return _features("blocks", difficulty, seed, sets, _signal(sets, 2 * (1 - difficulty), draw), draw)
 
 
+@apart
 def loud(difficulty: float, seed: int) -> World:
     """As ``blocks`` at strength 1.5, and 8 features that are loud in every image; dial: how loud, 6 times the dial.
 
@@ -42,6 +44,7 @@ def loud(difficulty: float, seed: int) -> World:
     return _features("loud", difficulty, seed, sets, features, draw)
 
 
+@apart
 def shared(difficulty: float, seed: int) -> World:
     """Neighbouring classes share features; dial: how many of a class's 4, 3 times the dial, rounded, are also the next class's.
 

@@ -84,7 +84,7 @@ def measure(
     ValueError naming the method whose answer does not fit.
     """
     plan = _plan(worlds, methods)
-    levels = [checks.real("difficulties", level, 0, 1) for level in _several("difficulties", difficulties)]
+    levels = _levels(difficulties)
     numbers = [checks.integer("seeds", seed, 0) for seed in _several("seeds", seeds)]
     known = _known(done)
     if on_row is not None and not callable(on_row):
@@ -130,6 +130,7 @@ class Truth:
     """The benchmark as an experiment: columns of ``TruthCell``, for all worlds and the library's methods at the seeds below ``n_seeds``.
 
     No network, no data: every world brings its own. It goes on from the worlds and difficulties that have rows.
+    Raises TypeError or ValueError naming the argument.
     """
 
     source: str
@@ -138,6 +139,15 @@ class Truth:
     n_seeds: int = 20
     judged = False
     packages = ("captum", "zennit", "scikit-learn", "scipy")
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, str):
+            raise TypeError(f"source: got {checks.describe(self.source)}, expected words that say where the table comes from")
+        if not self.source:
+            raise ValueError("source: got '', expected words that say where the table comes from")
+        _plan(self.worlds, None)
+        _levels(self.difficulties)
+        checks.integer("n_seeds", self.n_seeds, 1)
 
     def run(self, begun: Any) -> None:
         """begun: has ``rows``, a list of dicts, and ``keep``, a function of more of them (``experiments.begun``)."""
@@ -168,6 +178,10 @@ def _plan(worlds_wanted: Sequence[str] | None, methods_wanted: Sequence[str] | N
     every = list(dict.fromkeys(name for names in able.values() for name in names))
     wanted = every if methods_wanted is None else [checks.choice("methods", name, every) for name in _several("methods", methods_wanted)]
     return {name: (question_of[name], [method for method in able[question_of[name]] if method in wanted]) for name in chosen}
+
+
+def _levels(difficulties: object) -> list[float]:
+    return [checks.real("difficulties", level, 0, 1) for level in _several("difficulties", difficulties)]
 
 
 def _several(name: str, value: object) -> list:

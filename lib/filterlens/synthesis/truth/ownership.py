@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from ...lenses.gates import fixed_gates, owners
-from .world import Features, World, begin, fitted
+from .world import Features, World, apart, begin, fitted
 
 N_CLASSES, OWN, SHARED, PER_CLASS = 4, 5, 2, 40
 LABELS = torch.arange(N_CLASSES).repeat_interleave(PER_CLASS)
 K = N_CLASSES * OWN + SHARED
 
 
+@apart
 def overlap(difficulty: float, seed: int) -> World:
     """Every owned filter also answers to one other class; dial: how strongly, as a share of its own class's signal of 1.
 
@@ -30,6 +31,7 @@ def overlap(difficulty: float, seed: int) -> World:
     return _features("overlap", difficulty, seed, planted, _shown(answer, draw), draw)
 
 
+@apart
 def outliers(difficulty: float, seed: int) -> World:
     """As ``overlap`` without rivals, but one in ten images of another class makes a filter shout; dial: by 30 times the dial.
 
@@ -44,6 +46,7 @@ def outliers(difficulty: float, seed: int) -> World:
     return _features("outliers", difficulty, seed, planted, _shown(planted, draw) + shouts, draw)
 
 
+@apart
 def unequal(difficulty: float, seed: int) -> World:
     """As ``overlap`` at a share of 0.3, but filters have sizes of their own; dial: the spread of their logarithms, 2.5 times the dial.
 

@@ -6,6 +6,7 @@ answer with the truth, ``answering`` holds who answers.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -102,6 +103,17 @@ def begin(name: str, difficulty: float, seed: int) -> torch.Generator:
     """
     checks.real("difficulty", difficulty, 0, 1)
     return torch.Generator().manual_seed(zlib.crc32(f"{name} {checks.integer('seed', seed, 0)}".encode()))
+
+
+def apart(plant: Callable[[float, int], World]) -> Callable[[float, int], World]:
+    """A world's function that leaves torch's global random numbers as they are, though new layers draw from them."""
+
+    @functools.wraps(plant)
+    def planted(difficulty: float, seed: int) -> World:
+        with torch.random.fork_rng(devices=[]):
+            return plant(difficulty, seed)
+
+    return planted
 
 
 def disturbed(weight: Tensor, amount: float, draw: torch.Generator) -> Tensor:
