@@ -40,6 +40,8 @@ TINY = {
     "isolation-vgg16-blocks": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
     **{f"adversarial-resnet20-{kind}": {"per_class": (1, 3), "n_test": 2, "n_slow": 1, "slow_train": 1, "attacks": ("fgsm", "local_search"), "group": 8, "options": {"local_search": {"R": 1, "candidates": 2, "d": 1, "t": 2}}}
        for kind in ("std", "csg", "fixed")},
+    **{f"black-box-resnet20-{kind}": {"n_slow": 1, "n_test": 2, "attacks": ("local_search",), "options": {"local_search": {"R": 1, "candidates": 2, "d": 1, "t": 2}}}
+       for kind in ("std", "csg", "fixed")},
 }  # fmt: skip
 ISOLATION = [name for name in TINY if name.startswith("isolation")]
 
@@ -196,6 +198,12 @@ def test_rows_of_attacks_and_detectors_are_those_of_the_lens(images: dict[str, s
     assert not (tmp_path / "cache" / "experiments" / "adversarial-resnet20-csg").exists()
 
 
+def test_black_box_attacks_need_no_training_images() -> None:
+    made = experiments.make("black-box-resnet20-std", out=None)
+    assert made.rows[["attack", "detector", "n_reached"]].values.tolist() == [["local_search", "", 0]]
+    assert 0 <= made.rows["rate"].item() <= 1 and "training" not in made.about["data"]
+
+
 def test_the_story_says_how_the_rows_were_made(tmp_path: Path) -> None:
     made = experiments.make("removal-lenet", out=tmp_path / "mine.csv")
     about = json.loads((tmp_path / "mine.json").read_text())
@@ -208,9 +216,11 @@ def test_the_story_says_how_the_rows_were_made(tmp_path: Path) -> None:
 
 
 def test_real_settings_are_the_issues() -> None:
-    attacked = [one for name, one in REAL.items() if name.startswith("adversarial")]
+    attacked = [one for one in REAL.values() if isinstance(one, adversarial.Adversarial)]
     assert {one.network for one in attacked} == {"resnet20-std", "resnet20-csg", "resnet20-fixed"}
-    assert all((one.per_class, one.n_test) == ((500, 1000, 2000), 100) for one in attacked)
+    for kind, attacks, per_class in (("adversarial", ("fgsm", "pgd", "cw"), (500, 1000, 2000)), ("black-box", ("one_pixel", "local_search"), ())):
+        of_kind = [one for name, one in REAL.items() if name.startswith(kind)]
+        assert len(of_kind) == 3 and all((one.attacks, one.per_class, one.n_test) == (attacks, per_class, 100) for one in of_kind)
     assert {name: (one.network, one.pretrained, one.data, one.n) for name, one in REAL.items() if one not in attacked} == {
         "removal-lenet": ("lenet", True, "mnist", None),
         "removal-resnet20": ("resnet20", True, "cifar10", 2000),
@@ -220,6 +230,7 @@ def test_real_settings_are_the_issues() -> None:
         "starts-lenet": ("lenet", True, "mnist", None),
         "isolation-lite0": ("efficientnet-lite0", True, "imagenet-20", 20),
         "isolation-ablation-lite0": ("efficientnet-lite0", True, "imagenet-20", 10),
+        "isolation-descent-lite0": ("efficientnet-lite0", True, "imagenet-20", 1),
         "isolation-grid-lite0": ("efficientnet-lite0", True, "imagenet-20", 3),
         "isolation-squeezenet": ("torchvision/squeezenet1_1", "public", "imagenet-20", 20),
         "isolation-vgg16-blocks": ("vgg16-blocks", "public", "imagenet-20", 20),

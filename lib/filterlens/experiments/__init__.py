@@ -25,7 +25,7 @@ from filterlens.sources import cache, project_home
 from filterlens.training import batching, snapshots
 from filterlens.training.identity import digest
 
-from .adversarial import Adversarial
+from .adversarial import BLACK_BOX, Adversarial
 from .begun import Begun, Row
 from .isolation import BETA, BLOCKS, SQUEEZENET, Ablation, Comparison, Descent, Grid
 from .removal import Removal, Retraining, Starts
@@ -62,7 +62,7 @@ class Experiment:
 _PAPER = "Thakur, Abrol & Sharma, PMLR 197:111-121"
 _ISOLATION = "of arXiv 2108.11054, on a network and images that it has not"
 _LITE0 = ("efficientnet-lite0", True, "imagenet-20")
-_GATES = "appendices I and J of arXiv 2007.08194, whose training is longer and whose detector is not known"
+_GATES = "of arXiv 2007.08194, whose training is longer and whose detector is not known"
 EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Descent | Adversarial] = {
     "removal-lenet": Removal(f"Table 1 of {_PAPER}", "lenet", True, "mnist"),
     "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", True, "cifar10", n=2000),
@@ -85,7 +85,11 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
         judged=False,
         beta=BETA / 58,
     ),
-    **{f"adversarial-resnet20-{kind}": Adversarial(_GATES, f"resnet20-{kind}", "cifar10") for kind in gated.KINDS},
+    **{f"adversarial-resnet20-{kind}": Adversarial(f"appendix I {_GATES}", f"resnet20-{kind}", "cifar10") for kind in gated.KINDS},
+    **{
+        f"black-box-resnet20-{kind}": Adversarial(f"Table J.1 {_GATES}", f"resnet20-{kind}", "cifar10", per_class=(), attacks=BLACK_BOX)
+        for kind in gated.KINDS
+    },
 }
 
 

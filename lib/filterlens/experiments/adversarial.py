@@ -20,17 +20,19 @@ from filterlens.training import snapshots
 from .begun import Begun, Row
 
 WHOLE = ("fgsm", "pgd")  # quick enough for every image that a detector is trained with
+BLACK_BOX = ("one_pixel", "local_search")
 # The rest takes seconds to minutes per image: a shorter search for Carlini and Wagner's c, fewer rounds and candidates of the local search.
 SHORTER = {"cw": {"search_steps": 3, "initial_c": 1.0}, "local_search": {"R": 40, "candidates": 100}}
 
 
 @dataclass(frozen=True)
 class Adversarial:
-    """Table J.1 and the detection of appendix I. Columns: model, attack, targeted, detector, per_class, n, n_fooled, n_reached, rate, linf, l2, accuracy, auc.
+    """The detection of appendix I, or Table J.1, whose attacks see class probabilities only (``BLACK_BOX``, no detector). Columns: model, attack, targeted, detector, per_class, n, n_fooled, n_reached, rate, linf, l2, accuracy, auc.
 
     A row without a detector tells how many of the n images predicted right (of the test set, ``n_test`` per class) an attack turned, and the
     medians of its distortions; one with a detector its accuracy and ROC-AUC on those test images and their adversarial twins, trained with
-    ``per_class`` images of each class and theirs; images that an attack left as they were are no adversarial ones. The slow attacks take ``n_slow`` images per class, those of "cw" for a detector as well.
+    ``per_class`` images of each class and theirs; images that an attack left as they were are no adversarial ones. The slow attacks take
+    ``n_slow`` images per class; "cw" gives a detector ``slow_train`` of each, the black-box attacks none.
     """
 
     source: str
@@ -41,15 +43,15 @@ class Adversarial:
     n_slow: int = 5
     slow_train: int = 5
     options: dict[str, dict] = field(default_factory=lambda: dict(SHORTER))
-    attacks: tuple[str, ...] = ("fgsm", "pgd", "cw", "one_pixel", "local_search")
+    attacks: tuple[str, ...] = ("fgsm", "pgd", "cw")
     seed: int = 0
     group: int = 500
     pretrained = True
     packages = ("adversarial-robustness-toolbox", "scikit-learn", "torchvision")
 
-    def images(self) -> tuple[data.Images, data.Images]:
+    def images(self) -> tuple[data.Images | None, data.Images]:
         train, test = data.train_and_test(self.data)
-        return _first(train, max(self.per_class)), _first(test, self.n_test)
+        return _first(train, max(self.per_class)) if self.per_class else None, _first(test, self.n_test)
 
     def run(self, begun: Begun) -> None:
         done = {(row["attack"], row["targeted"]) for row in begun.rows}
