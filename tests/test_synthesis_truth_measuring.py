@@ -70,7 +70,7 @@ def test_planted_worlds_tell_methods_apart_as_their_docstrings_say() -> None:
     assert mean("mixtures", "hull of the others", 1.0) == 1.0 > mean("mixtures", "l2", 1.0)
     assert mean("mixtures", "positional, told d", 0.0) > 0.95
     assert mean("long", "l1", 1.0) < 0.3 and mean("long", "hull of the others", 1.0) == 1.0
-    assert mean("bystanders", "l2", 0.0) > mean("bystanders", "l2", 1.0) + 0.1
+    assert mean("bystanders", "fpgm", 0.0, range(8)) > mean("bystanders", "fpgm", 1.0, range(8)) + 0.1
     assert mean("loud", "count", 0.0) == 1.0 and mean("loud", "count", 1.0) < 0.1 and mean("loud", "weight", 1.0) > 0.7
     assert mean("shared", "count", 1.0) > 0.9 and mean("shared", "weight", 1.0) < 0.5
     assert mean("paths", "nearest, sum", 0.0) > 0.999 and mean("paths", "nearest", 0.0) < 0.9
@@ -169,3 +169,13 @@ def test_as_an_experiment_it_goes_on_from_the_cells_that_it_has() -> None:
     assert len(cut) < len(whole) and run(cut) == whole and run(list(whole)) == whole
     measured = truth.table(truth.measure(["paths"], None, [0.9], range(2)))
     assert [cell._asdict() for cell in measured] == [row for row in whole if row["world"] == "paths" and row["difficulty"] == 0.9]
+
+
+def test_an_experiment_is_known_by_its_worlds() -> None:
+    settings = {"source": "issue 8", "difficulties": (0.3,)}
+    one, same, other = (
+        truth.Truth(worlds=worlds, **settings).fingerprint() for worlds in (("scaled", "flags"), ("scaled", "flags"), ("scaled",))
+    )
+    assert one == same != other and len(one) == 64
+    assert other != truth.Truth("issue 8", worlds=("scaled",), difficulties=(0.4,)).fingerprint()
+    assert truth.Truth("issue 8").images() == (None, None) and truth.Truth("issue 8").network is None

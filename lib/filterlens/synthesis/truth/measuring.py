@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -137,6 +138,7 @@ class Truth:
     worlds: tuple[str, ...] | None = None
     difficulties: tuple[float, ...] = DIFFICULTIES
     n_seeds: int = 20
+    network = None
     judged = False
     packages = ("captum", "zennit", "scikit-learn", "scipy")
 
@@ -148,6 +150,19 @@ class Truth:
         _plan(self.worlds, None)
         _levels(self.difficulties)
         checks.integer("n_seeds", self.n_seeds, 1)
+
+    def images(self) -> tuple[None, None]:
+        """There are none, as there is no network."""
+        return None, None
+
+    def fingerprint(self) -> str:
+        """The sha256 of the worlds of the first seed, in hexadecimal: other worlds' rows are not to be gone on from."""
+        found = hashlib.sha256()
+        for name in worlds() if self.worlds is None else self.worlds:
+            for level in self.difficulties:
+                for numbers in build(name, level, 0).tensors():
+                    found.update(numbers.contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def run(self, begun: Any) -> None:
         """begun: has ``rows``, a list of dicts, and ``keep``, a function of more of them (``experiments.begun``)."""

@@ -45,21 +45,23 @@ def noisy(difficulty: float, seed: int) -> World:
 
 
 def bystanders(difficulty: float, seed: int) -> World:
-    """Mixtures beside needed filters as short as they are; dial: the share of the 28 needed filters, up to 18, that are such bystanders.
+    """Mixtures beside needed filters as near the middle; dial: how many of the 28 needed filters, 18 times the dial, are such bystanders.
 
-    20 filters mix 3 of the needed ones that are no bystanders. A bystander has the norm of some mixture and a direction of its own.
+    20 filters mix 6 of the needed ones that are no bystanders. A bystander is as far from the
+    mixtures' mean as one of them, in a direction of its own.
 
-    Favours: none that looks at norms or the middle, and our own lens is expected to lose here: a short filter outside of the hull
+    Favours: none that looks at norms or the middle, and our own lens is expected to lose here: a filter just outside of the hull
     of few archetypes is coded as if it were deep inside. The distance to the hull of all others is at home.
     Raises TypeError or ValueError naming difficulty, in [0, 1], or seed.
     """
     draw = begin("bystanders", difficulty, seed)
     directions = _needed(28, draw)
     beside = round(18 * difficulty)
-    mixed = _mixed(directions[beside:], K - 28, 3, draw)
-    lengths = mixed.norm(dim=1)[torch.randint(len(mixed), (18,), generator=draw)][:beside, None]
-    short = directions[:beside] / directions[:beside].norm(dim=1, keepdim=True) * lengths
-    return _layer("bystanders", difficulty, seed, torch.cat([short, directions[beside:]]), mixed, draw)
+    mixed = _mixed(directions[beside:], K - 28, 6, draw)
+    middle = mixed.mean(0)
+    far = (mixed - middle).norm(dim=1)[torch.randint(len(mixed), (18,), generator=draw)][:beside, None]
+    near = middle + far * directions[:beside] / directions[:beside].norm(dim=1, keepdim=True)
+    return _layer("bystanders", difficulty, seed, torch.cat([near, directions[beside:]]), mixed, draw)
 
 
 def scaled(difficulty: float, seed: int) -> World:

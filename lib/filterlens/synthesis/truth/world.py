@@ -95,11 +95,17 @@ class World:
     given: Layer | Features | Units | Seen
     truth: Tensor
 
+    def tensors(self) -> list[Tensor]:
+        """All numbers that the world is made of: the truth, then what is given and the weights of its network."""
+        given = list(vars(self.given).values())
+        networks = [number for one in given if isinstance(one, nn.Module) for number in one.state_dict().values()]
+        return [self.truth, *(one for one in given if isinstance(one, Tensor)), *networks]
+
 
 def begin(name: str, difficulty: float, seed: int) -> torch.Generator:
     """Check a world's arguments and start its own stream of random numbers: other worlds and the methods draw from others.
 
-    The stream does not depend on the difficulty, so that a seed's worlds are one world, harder and harder.
+    The stream starts alike at every difficulty, so that a seed's worlds are one world, harder and harder, as far as the dial allows.
     """
     checks.real("difficulty", difficulty, 0, 1)
     return torch.Generator().manual_seed(zlib.crc32(f"{name} {checks.integer('seed', seed, 0)}".encode()))
