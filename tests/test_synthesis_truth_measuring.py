@@ -120,6 +120,12 @@ def test_a_wrong_answer_is_told_with_method_and_world(mine: None) -> None:
         truth.measure(["scaled"], ["short"], [0.3], [1])
 
 
+def test_a_method_that_changes_its_world_is_told(mine: None) -> None:
+    truth.add("redundancy", "careless", lambda given: given.weight.mul_(2).flatten(1).norm(dim=1))
+    with pytest.raises(ValueError, match="methods: 'careless' changed what the world 'scaled' gave it"):
+        truth.measure(["scaled"], ["careless", "random"], [0.3], [1])
+
+
 def test_an_interrupted_measurement_goes_on() -> None:
     whole = truth.measure(**QUICK, seeds=range(3))
     kept: list[truth.TruthRow] = []
@@ -149,7 +155,8 @@ def test_the_table_has_mean_and_spread_over_seeds() -> None:
     assert second[:5] == ("redundancy", "scaled", "l2", 0.3, pytest.approx(0.4)) and math.isnan(second.std) and second.n == 1
 
 
-def test_as_an_experiment_it_goes_on_from_the_cells_that_it_has() -> None:
+def test_as_an_experiment_it_goes_on_from_the_cells_that_it_has(mine: None) -> None:
+    truth.add("decoding", "not the library's", lambda given: given.images[:6])
     settings = truth.Truth("issue 8", worlds=("paths", "rectified"), difficulties=(0.0, 0.9), n_seeds=2)
 
     def run(rows: list[dict[str, Any]], limit: int = 99) -> list[dict[str, Any]]:
@@ -167,7 +174,7 @@ def test_as_an_experiment_it_goes_on_from_the_cells_that_it_has() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(cut, limit=10)
     assert len(cut) < len(whole) and run(cut) == whole and run(list(whole)) == whole
-    measured = truth.table(truth.measure(["paths"], None, [0.9], range(2)))
+    measured = truth.table(truth.measure(["paths"], list(truth.METHODS["decoding"]), [0.9], range(2)))
     assert [cell._asdict() for cell in measured] == [row for row in whole if row["world"] == "paths" and row["difficulty"] == 0.9]
 
 

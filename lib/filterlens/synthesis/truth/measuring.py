@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from ... import checks
 from . import causes, decoding, influence, ownership, redundancy
+from .answering import METHODS
 from .answering import methods as methods_of
 from .judging import score
 from .world import QUESTIONS, World
@@ -82,7 +83,7 @@ def measure(
     on_row: called with each row as soon as it is known. done: rows of an earlier call, taken as they are.
 
     About a sixth of a second for a row, on one core. Raises TypeError or ValueError naming the argument, before any work, and
-    ValueError naming the method whose answer does not fit.
+    ValueError naming the method whose answer does not fit, or that changed its world in place.
     """
     plan = _plan(worlds, methods)
     levels = _levels(difficulties)
@@ -167,17 +168,23 @@ class Truth:
     def run(self, begun: Any) -> None:
         """begun: has ``rows``, a list of dicts, and ``keep``, a function of more of them (``experiments.begun``)."""
         have = {(row["world"], row["difficulty"]) for row in begun.rows}
+        ours = {name: list(METHODS[question]) for question, of_question in WORLDS.items() for name in of_question}
         for name in worlds() if self.worlds is None else self.worlds:
             for level in self.difficulties:
                 if (name, level) not in have:
-                    begun.keep([cell._asdict() for cell in table(measure([name], None, [level], range(self.n_seeds)))])
+                    rows = measure([name], ours[name], [level], range(self.n_seeds))
+                    begun.keep([cell._asdict() for cell in table(rows)])
 
 
 def _scored(world: World, method: str) -> float:
     """The method's score, with torch's global random numbers started from the world's seed and then as they were."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(world.seed)
+        before = [numbers._version for numbers in world.tensors()]
         answer = methods_of(world.question)[method](world.given)
+    if before != [numbers._version for numbers in world.tensors()]:
+        said = f"methods: {method!r} changed what the world {world.name!r} gave it"
+        raise ValueError(f"{said}, expected a function that leaves it to the others as it was")
     try:
         return score(world, answer)
     except (TypeError, ValueError) as error:
