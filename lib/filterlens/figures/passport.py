@@ -26,7 +26,7 @@ __all__ = ["classes", "cloud", "code", "content", "gates", "picture", "ranks", "
 
 THIS = "black"
 MOST = 12  # classes or archetypes with a bar
-WIDTH, PLOT, ROW = 10.0, 2.0, 1.8  # inches: of a sheet, of a plot's height, of a row of images
+WIDTH, PLOT, ROW = 10.0, 2.0, 1.55  # inches: of a sheet, of a plot's height, of a row of images
 
 
 def sheet(passport: Passport, figure: Figure | None = None) -> Figure:

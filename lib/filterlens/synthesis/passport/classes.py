@@ -13,7 +13,7 @@ from filterlens.lenses.influence import find_influential
 from .parts import Classes
 from .response import Response, Written, logits, pooled, written
 
-VOTES = 5  # features of an image that vote, and that a class keeps
+VOTES = 5  # features of an image that vote, and that a class keeps; at most half of them, as with all of them votes say nothing
 
 
 def reach(model: nn.Module, layer: str, filter: int, images: Tensor) -> tuple[Written | None, str]:
@@ -45,7 +45,8 @@ def classes_of(
     if feature is not None:
         features = pooled(model, images)
         values, width = features[:, feature].double(), features.shape[1]
-        influential = find_influential(features, own, len(present), r=min(VOTES, width), s=min(VOTES, width))
+        few = min(VOTES, max(1, width // 2))
+        influential = find_influential(features, own, len(present), r=few, s=few)
         ranks = 1 + (influential.order == feature).to(torch.uint8).argmax(1)
         weights = network.classifier(model, example=images[:1]).weight[:, feature].detach().cpu()
     mean = torch.zeros(len(present), dtype=torch.float64).index_add_(0, own, values) / count

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from filterlens import metrics, network
 from filterlens.lenses import decoding
 from filterlens.lenses.attribution import explain
+from filterlens.lenses.decoding.decode import decodable
 from filterlens.lenses.isolation import Isolation, isolate
 from filterlens.lenses.methods import MEASURES
 from filterlens.lenses.methods.compare import fed_back
@@ -22,6 +23,8 @@ SSIM, SHARE = MEASURES.index("ssim"), MEASURES.index("selectivity")
 
 def picture_of(model: nn.Module, layer: str, filter: int, images: Tensor) -> Picture:
     """``Picture`` of a filter, and how far it stands for it on normalized images (n, c, h, w). Raises what ``decode`` raises."""
+    if layer not in decodable(model):
+        raise ValueError(f"{layer!r} is a {type(model.get_submodule(layer)).__name__}, and only convolutions and linear layers are decoded")
     decoded = decoding.decode(model, layer, [filter], input_size=tuple(images.shape[1:]), max_bytes=FIELD)
     stopped = network.stop_at(model, layer)
     maps, answers = [], []

@@ -27,7 +27,7 @@ def gates_of(
     where = "the pooled features" if at is None else repr(at)
     if found is None or found.only is None:
         count = 0 if found is None else int(found.reached.sum())
-        raise ValueError(f"the gates are on {where}, of which this filter writes {'none' if count == 0 else f'{count}, none by itself'}")
+        raise ValueError(f"the gates are on {where}: this filter reaches {count or 'none'} of them, so no gate is its own")
     values = gates[:, found.only].detach().cpu()
     largest = (values == values.max()).nonzero()[:, 0].tolist()
     return Gates(values, tuple(largest), int((values > 0.5).sum()), float(values.double().mean()), l1_density(gates))

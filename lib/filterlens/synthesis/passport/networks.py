@@ -81,10 +81,10 @@ def _base(name: str) -> str:
 
 
 def _network(name: str, pretrained: bool | str | Path, seed: int) -> tuple[nn.Module, Normalization]:
-    """The network in eval mode, a gated one with its gates, and what it expects of images."""
+    """The network in eval mode, with its gates if it was trained with some, and what it expects of images."""
     if isinstance(name, str) and name in gated.names():
         found = gated.load(name, pretrained=pretrained)
-        return found.model, found.normalization
+        return found.model if bool(found.gated.any()) else found.model.model, found.normalization
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # random weights that can be drawn again
         model = models.load(name, pretrained=pretrained)
@@ -100,13 +100,22 @@ def _images(name: str, chosen: str | None, n: int | None, size: int | None, root
             resize, crop = models.evaluation_size(name)
             options["size"] = size or crop
             options["resize"] = round(options["size"] * resize / crop)
-        found = data.load(wanted, **options)
-        count = min(len(found), MOST) if n is None else n
-        return found if count == len(found) else data.load(wanted, n=count, **options)
+        return _loaded(wanted, n, options)
     except (TypeError, ValueError) as error:
         if not str(error).startswith("name: "):
             raise
         raise type(error)(str(error).replace("name:", "data:", 1)) from error
+
+
+def _loaded(wanted: str, n: int | None, options: dict) -> data.Images:
+    if n is not None:
+        return data.load(wanted, n=n, **options)
+    try:
+        return data.load(wanted, n=MOST, **options)
+    except ValueError as error:
+        if not str(error).startswith("n: "):
+            raise
+        return data.load(wanted, **options)  # fewer than that
 
 
 def _photographs(name: str) -> bool:

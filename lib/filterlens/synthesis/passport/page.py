@@ -107,8 +107,9 @@ def _classes(passport: Passport, found: Classes) -> str:
             row += [str(int(found.ranks[at])), f"{float(found.weights[label]):+.2f}"]
         rows.append(row)
     rest = f", the {len(order)} largest of {len(found.classes)} classes" if len(order) < len(found.classes) else ""
-    heads = ["class", "images", "mean response", ""] + ["rank in the class", "final weight"] * decided
-    return table(f"Mean response by class{rest}", heads, rows)
+    heads = ["class", "images", "mean response", ""] + ["rank", "weight"] * decided
+    told = "; rank: of the feature among those that the class rests on; weight: of the final layer" * decided
+    return table(f"Mean response by class{rest}{told}", heads, rows)
 
 
 def _picture(passport: Passport, found: Picture) -> str:

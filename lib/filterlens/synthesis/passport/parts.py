@@ -1,6 +1,6 @@
 """What a passport holds: one result for each lens, all about the same filter.
 
-Plain records; ``lenses`` fills them, ``figures.passport`` and ``page`` show them.
+Plain records; ``make`` fills them, ``figures.passport`` and ``page`` show them.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def tried(notes: Notes, part: str, make: Callable[..., Any], *args: Any, **optio
             found = make(*args, **options)
         except Exception as error:  # whatever a network's own code raises, the other lenses may still see it
             found = reason(error)
-    said = (str(warning.message) for warning in caught if issubclass(warning.category, UserWarning))
+    said = (_plain(str(warning.message)) for warning in caught if issubclass(warning.category, UserWarning))
     if said := tuple(dict.fromkeys([*notes.get(part, ()), *said])):
         notes[part] = said
     return found
@@ -28,8 +28,10 @@ def tried(notes: Notes, part: str, make: Callable[..., Any], *args: Any, **optio
 def reason(error: Exception) -> str:
     """An error in words, without the name of the argument it would blame."""
     text = str(error) or "it failed without a word"
-    if isinstance(error, ValueError | TypeError):
-        text = re.sub(r"^[a-z_]+: ", "", text)
-    else:
-        text = f"{type(error).__name__}: {text}"
+    text = _plain(text) if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: {text}"
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def _plain(text: str) -> str:
+    """Without the argument that it begins with, and without advice on how to call the function, which the reader did not do."""
+    return re.sub(r" \([a-z_]+=True [^)]*\)$", "", re.sub(r"^[a-z_]+: ", "", text))

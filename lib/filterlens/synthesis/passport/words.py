@@ -61,7 +61,7 @@ def measured(found: Content, method: str, at: int) -> str:
     """A method's numbers for one of the images, "" where there are none."""
     ssim, share = (float(values[method][at]) if method in values else math.nan for values in (found.ssim, found.selectivity))
     said = "" if math.isnan(ssim) else f"SSIM {ssim:.2f}"
-    return ", ".join(filter(None, [said, "" if math.isnan(share) else f"share {100 * share:.1f} %"]))
+    return ", ".join(filter(None, [said, "" if math.isnan(share) else f"share\N{NO-BREAK SPACE}{100 * share:.1f}\N{NO-BREAK SPACE}%"]))
 
 
 def shares(found: Place, most: int) -> list[int]:
