@@ -55,8 +55,8 @@ def test_a_filter_inside_the_triangle_is_redundant_and_a_corner_is_not(filter: i
 
 
 def test_its_nearest_archetype_is_told_by_the_filter_it_is_made_of_and_the_distance_by_the_own_norm():
-    place = place_of(triangle(), "0", 2, seed=0)  # at (3, 1.8): nearest the corner (6, 0), filter 7
-    own = torch.tensor([3.0, 1.8])
+    place = place_of(triangle(), "0", 10, seed=0)  # at (3.6, 1.5): nearest the corner (6, 0), filter 7
+    own = torch.tensor([3.6, 1.5])
     assert place.made_of == 7
     assert place.distance == pytest.approx(float((own - CORNERS[1]).norm() / own.norm()), abs=0.01)
     assert place.ranking.archetypes.D[:, place.nearest].tolist() == pytest.approx([6, 0], abs=0.05)

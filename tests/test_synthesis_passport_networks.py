@@ -63,9 +63,9 @@ def test_a_gated_network_comes_with_its_gates(tmp_path):
     for key, value in {"gates": record, "gated": torch.tensor([False, True]), "bounds": (0.1, 0.2)}.items():
         object.__setattr__(history, key, value)
     path = models.save_checkpoint(tmp_path / "net", architectures.CifarResNet(1), about=ABOUT, gates=gated.packed(history))
-    found = room.of_network("resnet8-csg", "layer3.0.conv2", 23, pretrained=path, n=3, steps=1, shown=1)
+    found = room.of_network("resnet8-csg", "layer3.0.conv2", 23, data="cifar10-20", pretrained=path, n=3, steps=1, shown=1)
     assert found.gates.values.tolist() == pytest.approx(record[-1][:, 23].tolist()) and 3 in found.gates.owners
-    assert "3 images of composed" in found.source and found.name == "resnet8-csg"
+    assert networks.IMAGES[networks._base("resnet8-csg")] == "composed" and found.name == "resnet8-csg"
     sheet(found)
 
 

@@ -125,7 +125,7 @@ def _content(passport: Passport, found: Content) -> str:
     heads = ["image", "its map", *METHOD_NAMES.values()]
     rows = []
     for at, number in enumerate(found.chosen.tolist()):
-        image = _cell(pngs.photograph(found.images[at]), f"Image {number}", f"image {number}")
+        image = _cell(pngs.photograph(found.images[at]), f"What the network was shown, number {number}", f"image {number}")
         activations = pngs.activations(found.maps[at])
         cells = [_cell(activations, f"Map of filter {passport.filter} on image {number}", measured(found, "original", at))]
         cells += [_method(passport, found, method, name, at) for method, name in METHOD_NAMES.items()]
