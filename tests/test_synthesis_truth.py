@@ -274,6 +274,18 @@ def test_lone_bars_stand_beside_the_plus(level: float, n: int) -> None:
         assert torch.equal(ink, world.truth)
 
 
+def test_lone_bars_move_kernels_of_their_own_and_not_that_of_the_plus() -> None:
+    world = truth.shapes(0.4, 0)
+    ink = (world.given.image > 0.5).float()
+    alone = torch.where(world.truth, ink, 0)
+    assert int(ink.sum()) == 9 + 4 * 5
+    with_bars, plus, bars = (answers(world, image) for image in (ink, alone, ink - alone))
+    assert plus[0].max() == pytest.approx(0.4, abs=1e-5) and not bars[0].any()
+    torch.testing.assert_close(with_bars[0], plus[0])
+    y, x = divmod(int(plus[0].argmax()), plus.shape[2])
+    assert not plus[3:, y, x].any() and plus[3:].max() < 0.6 * bars[3:].max()  # only the ends of its arms look like bars
+
+
 def test_detectors_are_as_alike_as_the_dial_says() -> None:
     for level in LEVELS:
         weight = truth.correlated(level, 0).given.model.hues.weight.flatten(1)
@@ -337,6 +349,9 @@ def test_scores_count_what_they_say() -> None:
     half = world.truth.float()
     half[tuple(world.truth.nonzero()[:15].T)] = 0
     assert truth.score(world, half) == 0.5  # pixels of 0 are not taken, though 15 more may be
+    wrong = half.clone()
+    wrong[tuple((~world.truth).nonzero()[:15].T)] = 0.5
+    assert truth.score(world, wrong) == pytest.approx(15 / 45)
     assert truth.score(world, half + 1e-3) < 0.6  # now 15 are drawn among equals
     assert truth.score(world, half + 1e-3) == truth.score(world, half + 1e-3)
 

@@ -62,7 +62,7 @@ def shapes(difficulty: float, seed: int) -> World:
     parts = torch.zeros(5, 4, 3, 3)
     parts[0, 2:, 1, 1] = 1  # plus: upright and level
     parts[[1, 2, 3, 4], [0, 1, 2, 3], 1, 1] = 1
-    parts[[3, 4], [3, 2], 1, 1] = -1  # lone bars, not those of a plus: what the cause itself drives could not be silenced
+    parts[[3, 4], [3, 2], 1, 1] = -1  # lone bars, not those that cross: what the cause itself drives could hardly be silenced
     model = nn.Sequential()
     model.add_module("strokes", nn.Conv2d(1, 4, 5, padding=2, bias=False))
     model.add_module("edges", nn.ReLU())
