@@ -54,12 +54,12 @@ def test_a_filter_inside_the_triangle_is_redundant_and_a_corner_is_not(filter: i
     assert place.ties == {1: 3, 2: 1, 3: 8}[l0]
 
 
-def test_its_nearest_archetype_is_told_by_the_filter_it_is_made_of_and_the_distance_by_the_own_norm():
-    place = place_of(triangle(), "0", 10, seed=0)  # at (3.6, 1.5): nearest the corner (6, 0), filter 7
-    own = torch.tensor([3.6, 1.5])
-    assert place.made_of == 7
-    assert place.distance == pytest.approx(float((own - CORNERS[1]).norm() / own.norm()), abs=0.01)
-    assert place.ranking.archetypes.D[:, place.nearest].tolist() == pytest.approx([6, 0], abs=0.05)
+@pytest.mark.parametrize("filter, at, corner, made_of", [(10, (3.6, 1.5), 1, 7), (4, (1.2, 4.2), 2, 11), (1, (1.8, 0.6), 0, 3)])
+def test_its_nearest_archetype_is_told_by_its_filter_and_the_distance_by_the_own_norm(filter: int, at: tuple, corner: int, made_of: int):
+    place, own = place_of(triangle(), "0", filter, seed=0), torch.tensor(at)
+    assert place.made_of == made_of
+    assert place.distance == pytest.approx(float((own - CORNERS[corner]).norm() / own.norm()), abs=0.02)
+    assert place.ranking.archetypes.D[:, place.nearest].tolist() == pytest.approx(CORNERS[corner].tolist(), abs=0.05)
 
 
 def test_ranks_are_those_of_every_ranking_and_the_norm_is_counted_by_hand():
