@@ -115,9 +115,10 @@ def rectified(difficulty: float, seed: int) -> World:
 
     Dial: how strong the answer to the negative is. At all levels the upper weights carry noise of 0.3 times their norm.
 
-    Favours: gradients at an image that the unit answers to. Our own lens is expected to lose: it takes activations for the identity, so
-    that pattern and negative cancel, and at 1 nothing but the noise is left. Reverse correlation sees the cancelled part as well:
-    the mean of the images that excite such a unit is 0. Raises TypeError or ValueError naming difficulty, in [0, 1], or seed.
+    Favours: decoding at small dials, where all is nearly linear. At 1 our own lens is expected to lose: it takes activations for the
+    identity, so that pattern and negative cancel and nothing but the noise is left; the mean of the images that excite such a unit
+    (reverse correlation) is 0 too. The gradient at one image shows what excites the unit there, and what else that image holds.
+    Raises TypeError or ValueError naming difficulty, in [0, 1], or seed.
     """
     draw = begin("rectified", difficulty, seed)
     pattern = torch.randn(6, 1, 4, 5, generator=draw)
