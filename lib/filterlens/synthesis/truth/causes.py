@@ -24,8 +24,8 @@ def patches(difficulty: float, seed: int) -> World:
     Dial: the standard deviation of noise over the whole picture, the patches being 1. Magenta and yellow, the opposites of green
     and blue, are patches too and move the detector of red half as much at all levels.
 
-    Favours: the map itself and what is sent back from it, as one layer is hardly more than a colour filter; GradMap, which knows whether but not how much a kernel is
-    active, cannot tell red from magenta.
+    Favours: the map itself and what is sent back from it, as one layer is hardly more than a colour filter; GradMap, which knows whether
+    but not how much a kernel is active, cannot tell red from magenta.
     Raises TypeError or ValueError naming difficulty, in [0, 1], or seed.
     """
     draw = begin("patches", difficulty, seed)

@@ -82,7 +82,7 @@ def measure(
     difficulties: in [0, 1]. seeds: of the worlds; methods that draw take the same.
     on_row: called with each row as soon as it is known. done: rows of an earlier call, taken as they are.
 
-    All of it takes about a quarter of an hour on one core. Raises TypeError or ValueError naming the argument, before any work, and
+    All of it takes less than 20 minutes on one core. Raises TypeError or ValueError naming the argument, before any work, and
     ValueError naming the method whose answer does not fit, or that changed its world in place.
     """
     plan = _plan(worlds, methods)
