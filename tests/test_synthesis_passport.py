@@ -234,6 +234,7 @@ def test_the_images_it_answers_to_most_are_shown(red, inner):
     with torch.no_grad():
         strength = deep()[:2](scaled.apply(pictures()))[:, 2].abs().mean((1, 2))
     assert found.content.chosen.tolist() == strength.argsort(descending=True)[:2].tolist()
+    assert torch.equal(found.content.images, pictures()[found.content.chosen])  # as given, not as the network sees them
 
 
 def test_isolation_and_baselines_are_those_of_the_lenses(inner):
