@@ -141,6 +141,14 @@ def test_gated_networks_keep_their_gates(kind: str, colours: str, tmp_path: Path
     assert torch.equal(again.gates.gates, trained.gates.gates)
 
 
+def test_the_recipes_lambda_closes_the_gates(colours: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, densities = "resnet20-csg", []
+    for lam in (0.0, 0.1):
+        monkeypatch.setitem(recipes.RECIPES, name, replace(recipes.RECIPES[name], batch_size=20, lam=lam))
+        densities.append(float(recipes.train(name, data=colours, epochs=3, seed=4).gates.density[-1]))
+    assert densities[1] < densities[0]
+
+
 def test_gates_do_not_decay() -> None:
     model = recipes._gated(models.load("resnet20", pretrained=False), recipes.RECIPES["resnet20-csg"])
     plain, own = recipes._in_turns(model)
@@ -150,7 +158,7 @@ def test_gates_do_not_decay() -> None:
 
 def test_composed_pictures_have_a_recipe() -> None:
     recipe = recipes.RECIPES["resnet8-csg"]
-    assert (recipe.data, recipe.epochs, recipe.gates, recipe.augment) == ("composed", 20, 1, None)
+    assert (recipe.data, recipe.epochs, recipe.gates, recipe.augment, recipe.lam) == ("composed", 20, 1, None, 5e-3)
     assert recipes._fresh("resnet8-csg", 0).eval()(torch.rand(2, 3, 48, 48)).shape == (2, 10)
 
 
