@@ -242,11 +242,11 @@ def _labelled(ax: Axes, below: str) -> Axes:
 def _absent(ax: Axes, why: str) -> None:
     """An axis with the reason in it instead of a picture."""
     ax.axis("off")
-    ax.text(0.5, 0.5, textwrap.fill(why, 26, max_lines=7, placeholder=" ..."), transform=ax.transAxes, ha="center", va="center", fontsize=6)
+    ax.text(0.5, 0.5, textwrap.fill(why, 26, max_lines=7), transform=ax.transAxes, ha="center", va="center", fontsize=6)
 
 
 def _wrapped(text: str, width: int, lines: int) -> str:
-    return textwrap.fill(text, width, max_lines=lines, placeholder=" ...")
+    return textwrap.fill(text, width, max_lines=lines)
 
 
 def _clipped(name: str, longest: int = 16) -> str:
