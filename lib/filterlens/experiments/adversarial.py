@@ -43,7 +43,7 @@ class Adversarial:
     n_slow: int = 5
     slow_train: int = 5
     options: dict[str, dict] = field(default_factory=lambda: dict(SHORTER))
-    attacks: tuple[str, ...] = ("fgsm", "pgd", "cw")
+    attacks: tuple[str, ...] = ("fgsm", "pgd")
     seed: int = 0
     group: int = 500
     pretrained = True
@@ -54,6 +54,7 @@ class Adversarial:
         return _first(train, max(self.per_class)) if self.per_class else None, _first(test, self.n_test)
 
     def run(self, begun: Begun) -> None:
+        begun.model.to(memory_format=torch.channels_last)  # a fifth quicker on a processor
         done = {(row["attack"], row["targeted"]) for row in begun.rows}
         for name in self.attacks:
             for targeted in (True, False) if name in WHOLE else (False,):
