@@ -1,0 +1,29 @@
+"""Do the lenses agree? Every filter of a layer by every lens, and how far their numbers go together.
+
+``scores`` asks the lenses about the filters of one layer, ``damage`` is its yardstick: what the network loses when a filter is really
+removed. ``agree`` holds the numbers against each other over many layers, ``by_layer`` two of them layer by layer; ``from_rows`` takes the
+numbers from the table of an experiment (``experiments.agreement``). ``figures.agreement`` draws it.
+"""
+
+from .measuring import scores
+from .parts import REMOVALS, SCORES, FilterScores, Score
+from .removing import Damage, damage
+from .rows import from_rows, to_rows
+from .statistics import VERDICTS, Agreement, Pair, agree, by_layer
+
+__all__ = [
+    "REMOVALS",
+    "SCORES",
+    "VERDICTS",
+    "Agreement",
+    "Damage",
+    "FilterScores",
+    "Pair",
+    "Score",
+    "agree",
+    "by_layer",
+    "damage",
+    "from_rows",
+    "scores",
+    "to_rows",
+]
