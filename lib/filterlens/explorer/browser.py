@@ -1,0 +1,90 @@
+"""A network in the reader's browser: its export to ONNX, the runtime that runs it there, and the script and style of the board.
+
+The runtime is onnxruntime-web, shipped in ``vendor`` (3.7 MB, unchanged but for gzip): a build from package registries then needs no npm, and
+a page opened without any network, or as a file, still answers. A few hundred lines of our own JavaScript would have been lighter and would
+have done for two small networks, but not for the next one; nothing is fetched before the reader asks for it, in files that are scripts, because
+a page on ``file://`` may load neither modules nor WebAssembly. ``browser_answers`` is what is exported, ``browser_image`` what a notebook calls.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from filterlens import checks
+from filterlens.explorer import panels, script, sheets
+from filterlens.explorer.browser_answers import Answers
+
+PARTS = ("own_pixels", "own_network", "own_panels", "own_board", "own_image")
+OPSET = 17  # of ONNX: all that these networks need, known to every runtime since 2022
+FOLDER, BUDGET = "own-image", 16_000_000  # the part of a chapter's sheets that holds runtime and networks, and its bytes
+VENDOR = Path(__file__).parent / "vendor" / "onnxruntime-web"
+MODULE, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.gz"
+
+
+def source() -> str:
+    """The explorer's script and that of the board, one scope."""
+    own = (Path(__file__).parent / "script" / f"{part}.js" for part in PARTS)
+    return "\n".join([script.source(), *(path.read_text(encoding="utf-8") for path in own)])
+
+
+def module() -> str:
+    """The board's ES module for anywidget, whose default export has ``render``."""
+    return f"{source()}\nexport default {{ render: renderOwn }};\n"
+
+
+def classic() -> str:
+    """The page's script: ``script.classic()`` that also brings every board to life."""
+    return f'(() => {{\n"use strict";\n{source()}\nmountAll();\nmountOwn();\n}})();\n'
+
+
+def style() -> str:
+    """The style sheet of both, the same in Jupyter and on the page."""
+    return script.style() + (Path(__file__).parent / "own_image.css").read_text(encoding="utf-8")
+
+
+def exported(answers: Answers) -> bytes:
+    """An ONNX model: input ``image`` (1, c, h, w) in [0, 1], outputs ``answers.names``, float32 weights; the same bytes for the same network.
+
+    Raises TypeError if ``answers`` is none, ImportError without the package ``onnx``, and what torch says of layers it cannot export.
+    """
+    if not isinstance(answers, Answers):
+        raise TypeError(f"answers: got {checks.describe(answers)}, expected filterlens.explorer.browser_answers.Answers")
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise ImportError("answers: exporting a network for the page needs the package onnx; install it with: pip install onnx") from error
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracing exporter is called old: the new one takes twenty times as long and another package
+        example = (torch.zeros(1, *answers.size),)
+        torch.onnx.export(answers, example, file, input_names=["image"], output_names=answers.names, opset_version=OPSET, dynamo=False)
+    return file.getvalue()
+
+
+@cache
+def runtime() -> dict[str, Any]:
+    """onnxruntime-web as the script receives it: ``module``, JavaScript, and ``wasm``."""
+    wasm = gzip.decompress((VENDOR / WASM).read_bytes())
+    return {"module": _bytes((VENDOR / MODULE).read_bytes()), "wasm": _bytes(wasm)}
+
+
+def files(folder: Path, onnx: bytes, about: dict[str, Any], *, whose: str) -> tuple[dict[str, str], int]:
+    """Write runtime and network below a chapter's folder of sheets: their names there, and the bytes of both. The same runtime is one file."""
+    beside = sheets.Sheets(folder / FOLDER, budget=BUDGET)
+    names = {
+        "runtime": beside.write_one(runtime(), whose=whose),
+        "network": beside.write_one({"onnx": _bytes(onnx), "about": about}, whose=whose),
+    }
+    return names, sum((beside.folder / f"{name}.js").stat().st_size for name in names.values())
+
+
+def _bytes(content: bytes) -> dict[str, Any]:
+    return panels.encode(np.frombuffer(content, np.uint8))
