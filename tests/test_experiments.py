@@ -40,8 +40,11 @@ TINY = {
     "isolation-vgg16-blocks": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
     **{f"adversarial-resnet20-{kind}": {"per_class": (1, 3), "n_test": 2, "n_slow": 1, "slow_train": 1, "attacks": ("fgsm", "local_search"), "group": 8, "options": {"local_search": {"R": 1, "candidates": 2, "d": 1, "t": 2}}}
        for kind in ("std", "csg", "fixed")},
+    **{f"carlini-wagner-resnet20-{kind}": {"per_class": (1,), "n_slow": 1, "slow_train": 1, "n_test": 1, "options": {"cw": {"search_steps": 1, "iterations": 2}}}
+       for kind in ("std", "csg", "fixed")},
     **{f"black-box-resnet20-{kind}": {"n_slow": 1, "n_test": 2, "attacks": ("local_search",), "options": {"local_search": {"R": 1, "candidates": 2, "d": 1, "t": 2}}}
        for kind in ("std", "csg", "fixed")},
+    "truth": {"worlds": ("paths",), "difficulties": (0.3,), "n_seeds": 1},
 }  # fmt: skip
 ISOLATION = [name for name in TINY if name.startswith("isolation")]
 
@@ -71,7 +74,8 @@ def gated_network(name: str) -> SimpleNamespace:
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: dict[str, str]) -> None:
     """The same experiments on a few images, and a project and a cache of their own."""
     small = {name: replace(settings, **TINY[name]) for name, settings in experiments.EXPERIMENTS.items()}
-    small = {name: replace(settings, data=images.get(settings.network, settings.data)) for name, settings in small.items()}
+    there = {name: settings for name, settings in small.items() if settings.network is not None}
+    small |= {name: replace(settings, data=images.get(settings.network, settings.data)) for name, settings in there.items()}
     monkeypatch.setattr(experiments, "EXPERIMENTS", small)
     monkeypatch.setattr(experiments, "folder", lambda: tmp_path / "experiments")
     monkeypatch.setattr(experiments, "cache", lambda: tmp_path / "cache")
@@ -218,10 +222,14 @@ def test_the_story_says_how_the_rows_were_made(tmp_path: Path) -> None:
 def test_real_settings_are_the_issues() -> None:
     attacked = [one for one in REAL.values() if isinstance(one, adversarial.Adversarial)]
     assert {one.network for one in attacked} == {"resnet20-std", "resnet20-csg", "resnet20-fixed"}
-    for kind, attacks, per_class in (("adversarial", ("fgsm", "pgd", "cw"), (500, 1000, 2000)), ("black-box", ("one_pixel", "local_search"), ())):
+    for kind, attacks, per_class in (
+        ("adversarial", ("fgsm", "pgd"), (500, 1000, 2000)),
+        ("carlini-wagner", ("cw",), (5,)),
+        ("black-box", ("one_pixel", "local_search"), ()),
+    ):
         of_kind = [one for name, one in REAL.items() if name.startswith(kind)]
         assert len(of_kind) == 3 and all((one.attacks, one.per_class, one.n_test) == (attacks, per_class, 100) for one in of_kind)
-    assert {name: (one.network, one.pretrained, one.data, one.n) for name, one in REAL.items() if one not in attacked} == {
+    assert {name: (one.network, one.pretrained, one.data, one.n) for name, one in REAL.items() if one not in attacked and one.network} == {
         "removal-lenet": ("lenet", True, "mnist", None),
         "removal-resnet20": ("resnet20", True, "cifar10", 2000),
         "removal-resnet20-public": ("resnet20", "public", "cifar10", 2000),
@@ -321,6 +329,9 @@ def test_what_ships_loads() -> None:
         assert path.stem in REAL and len(rows) and not rows.duplicated().any()
         if path.stem in ISOLATION:
             _check_isolation(REAL[path.stem], rows)
+            continue
+        if path.stem == "truth":
+            assert rows["mean"].between(-1, 1).all() and rows["n"].eq(REAL["truth"].n_seeds).all()
             continue
         assert rows["accuracy"].dropna().between(0, 1).all()
         if path.stem.startswith("removal"):

@@ -166,17 +166,3 @@ def test_measure(name: str, value: Any, error: type[Exception]) -> None:
 def test_table(value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^rows"):
         truth.table(value)
-
-
-@pytest.mark.bad_input
-@pytest.mark.parametrize(
-    ("name", "value", "error"),
-    [
-        ("source", None, TypeError), ("source", "", ValueError), ("worlds", "scaled", TypeError), ("worlds", (), ValueError),
-        ("worlds", ("scale",), ValueError), ("difficulties", 0.3, TypeError), ("difficulties", (), ValueError),
-        ("difficulties", (1.5,), ValueError), ("n_seeds", 0, ValueError), ("n_seeds", 2.0, TypeError),
-    ],
-)  # fmt: skip
-def test_the_experiment(name: str, value: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match=f"^{name}"):
-        truth.Truth(**{"source": "issue 8", name: value})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import doctest
 import math
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -153,36 +151,3 @@ def test_the_table_has_mean_and_spread_over_seeds() -> None:
     first, second = truth.table(rows)
     assert first[:4] == ("redundancy", "scaled", "l1", 0.3) and first[4:] == pytest.approx((0.5, 0.3, 3))
     assert second[:5] == ("redundancy", "scaled", "l2", 0.3, pytest.approx(0.4)) and math.isnan(second.std) and second.n == 1
-
-
-def test_as_an_experiment_it_goes_on_from_the_cells_that_it_has(mine: None) -> None:
-    truth.add("decoding", "not the library's", lambda given: given.images[:6])
-    settings = truth.Truth("issue 8", worlds=("paths", "rectified"), difficulties=(0.0, 0.9), n_seeds=2)
-
-    def run(rows: list[dict[str, Any]], limit: int = 99) -> list[dict[str, Any]]:
-        def keep(more: list[dict[str, Any]]) -> None:
-            rows.extend(more)
-            if len(rows) >= limit:
-                raise KeyboardInterrupt
-
-        settings.run(SimpleNamespace(rows=list(rows), keep=keep))
-        return rows
-
-    whole, cut = run([]), []
-    assert len(whole) == 2 * 2 * len(truth.METHODS["decoding"]) and {row["n"] for row in whole} == {2}
-    assert list(whole[0]) == ["question", "world", "method", "difficulty", "mean", "std", "n"]
-    with pytest.raises(KeyboardInterrupt):
-        run(cut, limit=10)
-    assert len(cut) < len(whole) and run(cut) == whole and run(list(whole)) == whole
-    measured = truth.table(truth.measure(["paths"], list(truth.METHODS["decoding"]), [0.9], range(2)))
-    assert [cell._asdict() for cell in measured] == [row for row in whole if row["world"] == "paths" and row["difficulty"] == 0.9]
-
-
-def test_an_experiment_is_known_by_its_worlds() -> None:
-    settings = {"source": "issue 8", "difficulties": (0.3,)}
-    one, same, other = (
-        truth.Truth(worlds=worlds, **settings).fingerprint() for worlds in (("scaled", "flags"), ("scaled", "flags"), ("scaled",))
-    )
-    assert one == same != other and len(one) == 64
-    assert other != truth.Truth("issue 8", worlds=("scaled",), difficulties=(0.4,)).fingerprint()
-    assert truth.Truth("issue 8").images() == (None, None) and truth.Truth("issue 8").network is None

@@ -1,8 +1,8 @@
 """The long experiments by name, on disk: their rows, how they were made, and the way to make them again.
 
 ``filterlens experiment NAME`` fills ``data/experiments/NAME.csv`` with the story beside it; a notebook reads the rows with ``load``.
-``removal`` (the simplex lens), ``isolation`` and ``adversarial`` (of the gates lens) say what each kind does, ``checkpoints`` writes the story and compares the hash.
-Settings stand here, like ``recipes``.
+``removal`` (the simplex lens), ``isolation``, ``adversarial`` (of the gates lens) and ``truth`` (planted worlds, for all) say what each kind
+does, ``checkpoints`` writes the story and compares the hash. Settings stand here, like ``recipes``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .adversarial import BLACK_BOX, Adversarial
 from .begun import Begun, Row
 from .isolation import BETA, BLOCKS, SQUEEZENET, Ablation, Comparison, Descent, Grid
 from .removal import Removal, Retraining, Starts
+from .truth import Truth
 
 FRACTIONS = (
     "rate",
@@ -40,6 +41,9 @@ FRACTIONS = (
     "auc",
     "linf",
     "l2",
+    "difficulty",
+    "mean",
+    "std",
 )  # columns of numbers that are not whole
 
 
@@ -50,8 +54,9 @@ class ExperimentError(CheckpointError):
 @dataclass(frozen=True, eq=False)
 class Experiment:
     """``rows``: one network, evaluated once, in each, accuracies as shares of ``n_images`` test images; of the isolation lens one kernel
-    and image in each. ``about``: command, network, weights, data, settings, baseline (the accuracy of the whole network on those images; None of one without classes),
-    versions, date, sha256. ``path``: of the .csv."""
+    and image in each, of the ground truth one method, world and difficulty. ``about``: command, network, weights, data, settings, baseline
+    (the accuracy of the whole network on those images; None of one without classes), versions, date, sha256; of an experiment without a
+    network nothing about it and its images. ``path``: of the .csv."""
 
     name: str
     rows: pd.DataFrame
@@ -63,7 +68,7 @@ _PAPER = "Thakur, Abrol & Sharma, PMLR 197:111-121"
 _ISOLATION = "of arXiv 2108.11054, on a network and images that it has not"
 _LITE0 = ("efficientnet-lite0", True, "imagenet-20")
 _GATES = "of arXiv 2007.08194, whose training is longer and whose detector is not known"
-EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Descent | Adversarial] = {
+EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Descent | Adversarial | Truth] = {
     "removal-lenet": Removal(f"Table 1 of {_PAPER}", "lenet", True, "mnist"),
     "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", True, "cifar10", n=2000),
     "removal-resnet20-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", "public", "cifar10", n=2000),
@@ -86,10 +91,15 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
         beta=BETA / 58,
     ),
     **{f"adversarial-resnet20-{kind}": Adversarial(f"appendix I {_GATES}", f"resnet20-{kind}", "cifar10") for kind in gated.KINDS},
+    **{  # seconds per image: a trial, with five images per class for the detector
+        f"carlini-wagner-resnet20-{kind}": Adversarial(f"appendix I {_GATES}", f"resnet20-{kind}", "cifar10", per_class=(5,), attacks=("cw",))
+        for kind in gated.KINDS
+    },
     **{
         f"black-box-resnet20-{kind}": Adversarial(f"Table J.1 {_GATES}", f"resnet20-{kind}", "cifar10", per_class=(), attacks=BLACK_BOX)
         for kind in gated.KINDS
     },
+    "truth": Truth("planted worlds of our own, whose answers are known"),
 }
 
 
@@ -137,11 +147,11 @@ def make(name: str, *, out: str | Path | bool | None = True, checkpoint: str | P
     """
     settings = EXPERIMENTS[checks.choice("name", name, names())]
     target, far = _target(name, out), _far(name, checkpoint)
-    model, normalization = _network(settings)
+    model, normalization = (None, None) if settings.network is None else _network(settings)
     train, test = settings.images()
     identity = {
         **{key: str(value) for key, value in asdict(settings).items() if key != "source"},
-        "weights": digest(model.state_dict()),
+        "weights": settings.fingerprint() if model is None else digest(model.state_dict()),
         **{key: batching.fingerprint(images, normalization.apply) for key, images in (("train", train), ("test", test)) if images},
     }
     if target is not None:
@@ -187,8 +197,19 @@ def _network(settings: Any) -> tuple[nn.Module, models.Normalization]:
     )
 
 
-def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: data.Images, baseline: float | None) -> dict:
+def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: data.Images | None, baseline: float | None) -> dict:
     """The story of the rows; versions, date and sha256 are added where it is written."""
+    versions = {}
+    for package in settings.packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    told = {
+        "command": f"filterlens experiment {name}" + (f" --out {Path(out).name}" if isinstance(out, str | Path) else ""),
+        "source": settings.source,
+    }
+    chosen = {key: value for key, value in asdict(settings).items() if key not in ("source", "network", "pretrained", "data")}
+    if settings.network is None:
+        return {**told, "settings": chosen, "baseline": None, "versions": versions}
     public = settings.pretrained == "public" or settings.network == "efficientnet-lite0"
     known = {"efficientnet-lite0": models.LITE0_SHA256} | {name: sha256 for name, (_, sha256, _) in models.PUBLIC.items()}
     if settings.network in gated.names():
@@ -196,18 +217,13 @@ def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: 
     else:
         sha256 = known[settings.network] if public else models.about(settings.network)["sha256"]
     seen = (f"{len(train)} training and " if train else "") + f"{len(test)} test images"
-    versions = {}
-    for package in settings.packages:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
     return {
-        "command": f"filterlens experiment {name}" + (f" --out {Path(out).name}" if isinstance(out, str | Path) else ""),
-        "source": settings.source,
+        **told,
         "network": settings.network,
         "weights": f"{'public' if public else 'our own'}, sha256 {sha256}",
         "data": f"{test.name}: {seen}" + (f" ({test.note})" if test.note else ""),
         "n": len(test),
-        "settings": {key: value for key, value in asdict(settings).items() if key not in ("source", "network", "pretrained", "data")},
+        "settings": chosen,
         "baseline": baseline,
         "versions": versions,
     }

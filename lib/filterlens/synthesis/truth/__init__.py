@@ -2,7 +2,8 @@
 
 Five questions, one per lens: which filters are redundant, which features decide a class, what a unit looks for, which pixels made a
 kernel answer, which class owns a filter. ``build`` makes a world of a question at a difficulty, ``methods`` are those who answer,
-``add`` lets one more take part, ``score`` judges; ``measure`` does all of it and ``table`` sums it up, ``Truth`` on disk.
+``add`` lets one more take part, ``score`` judges; ``measure`` does all of it and ``table`` sums it up;
+``experiments.truth`` keeps it on disk.
 
 A planted world is small and of its maker's making: a method that fails here has a weakness worth knowing, one that shines need not
 shine on real networks. Each world's docstring says what its dial turns and whom it favours.
@@ -13,7 +14,7 @@ from .causes import correlated, patches, shapes
 from .decoding import TwoPaths, characters, flags, paths, rectified
 from .influence import blocks, loud, shared
 from .judging import SCORES, score
-from .measuring import DIFFICULTIES, WORLDS, Truth, TruthCell, TruthRow, build, measure, table, worlds
+from .measuring import DIFFICULTIES, WORLDS, TruthCell, TruthRow, build, measure, table, worlds
 from .ownership import outliers, overlap, unequal
 from .redundancy import bystanders, long, mixtures, noisy, scaled
 from .world import QUESTIONS, Features, Layer, Seen, Units, World
@@ -27,7 +28,6 @@ __all__ = [
     "Features",
     "Layer",
     "Seen",
-    "Truth",
     "TruthCell",
     "TruthRow",
     "TwoPaths",

@@ -1,21 +1,18 @@
 """Every method on every world of its question, at several difficulties and seeds, and the table of it.
 
-``measure`` goes on from the rows that it is given; ``Truth`` is the same as an experiment on disk, a world and difficulty at a time.
+``measure`` goes on from the rows that it is given; ``experiments.truth`` keeps the whole benchmark on disk.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from tqdm.auto import tqdm
 
 from ... import checks
 from . import causes, decoding, influence, ownership, redundancy
-from .answering import METHODS
 from .answering import methods as methods_of
 from .judging import score
 from .world import QUESTIONS, World
@@ -85,8 +82,8 @@ def measure(
     All of it takes less than 20 minutes on one core. Raises TypeError or ValueError naming the argument, before any work, and
     ValueError naming the method whose answer does not fit, or that changed its world in place.
     """
-    plan = _plan(worlds, methods)
-    levels = _levels(difficulties)
+    plan = planned(worlds, methods)
+    levels = checked_levels(difficulties)
     numbers = [checks.integer("seeds", seed, 0) for seed in _several("seeds", seeds)]
     known = _known(done)
     if on_row is not None and not callable(on_row):
@@ -127,53 +124,20 @@ def table(rows: Iterable[TruthRow]) -> list[TruthCell]:
     return cells
 
 
-@dataclass(frozen=True)
-class Truth:
-    """The benchmark as an experiment: columns of ``TruthCell``, for all worlds and the library's methods at the seeds below ``n_seeds``.
+def planned(worlds_wanted: Sequence[str] | None, methods_wanted: Sequence[str] | None) -> dict[str, tuple[str, list[str]]]:
+    """The chosen worlds, each with its question and the chosen methods that answer it. Raises TypeError or ValueError naming worlds or methods."""
+    chosen = worlds() if worlds_wanted is None else _several("worlds", worlds_wanted)
+    question_of = {name: question for question, of_question in WORLDS.items() for name in of_question}
+    asked = {question_of[checks.choice("worlds", name, worlds())] for name in chosen}
+    able = {question: list(methods_of(question)) for question in QUESTIONS if question in asked}
+    every = list(dict.fromkeys(name for names in able.values() for name in names))
+    wanted = every if methods_wanted is None else [checks.choice("methods", name, every) for name in _several("methods", methods_wanted)]
+    return {name: (question_of[name], [method for method in able[question_of[name]] if method in wanted]) for name in chosen}
 
-    No network, no data: every world brings its own. It goes on from the worlds and difficulties that have rows.
-    Raises TypeError or ValueError naming the argument.
-    """
 
-    source: str
-    worlds: tuple[str, ...] | None = None
-    difficulties: tuple[float, ...] = DIFFICULTIES
-    n_seeds: int = 20
-    network = None
-    judged = False
-    packages = ("captum", "zennit", "scikit-learn", "scipy")
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.source, str):
-            raise TypeError(f"source: got {checks.describe(self.source)}, expected words that say where the table comes from")
-        if not self.source:
-            raise ValueError("source: got '', expected words that say where the table comes from")
-        _plan(self.worlds, None)
-        _levels(self.difficulties)
-        checks.integer("n_seeds", self.n_seeds, 1)
-
-    def images(self) -> tuple[None, None]:
-        """There are none, as there is no network."""
-        return None, None
-
-    def fingerprint(self) -> str:
-        """The sha256 of the worlds of the first seed, in hexadecimal: other worlds' rows are not to be gone on from."""
-        found = hashlib.sha256()
-        for name in worlds() if self.worlds is None else self.worlds:
-            for level in self.difficulties:
-                for numbers in build(name, level, 0).tensors():
-                    found.update(numbers.contiguous().numpy().tobytes())
-        return found.hexdigest()
-
-    def run(self, begun: Any) -> None:
-        """begun: has ``rows``, a list of dicts, and ``keep``, a function of more of them (``experiments.begun``)."""
-        have = {(row["world"], row["difficulty"]) for row in begun.rows}
-        ours = {name: list(METHODS[question]) for question, of_question in WORLDS.items() for name in of_question}
-        for name in worlds() if self.worlds is None else self.worlds:
-            for level in self.difficulties:
-                if (name, level) not in have:
-                    rows = measure([name], ours[name], [level], range(self.n_seeds))
-                    begun.keep([cell._asdict() for cell in table(rows)])
+def checked_levels(difficulties: object) -> list[float]:
+    """Difficulties in [0, 1], each once. Raises TypeError or ValueError naming difficulties."""
+    return [checks.real("difficulties", level, 0, 1) for level in _several("difficulties", difficulties)]
 
 
 def _scored(world: World, method: str) -> float:
@@ -189,21 +153,6 @@ def _scored(world: World, method: str) -> float:
         return score(world, answer)
     except (TypeError, ValueError) as error:
         raise ValueError(f"methods: {method!r} in the world {world.name!r}: {error}") from error
-
-
-def _plan(worlds_wanted: Sequence[str] | None, methods_wanted: Sequence[str] | None) -> dict[str, tuple[str, list[str]]]:
-    """The chosen worlds, each with its question and the chosen methods that answer it."""
-    chosen = worlds() if worlds_wanted is None else _several("worlds", worlds_wanted)
-    question_of = {name: question for question, of_question in WORLDS.items() for name in of_question}
-    asked = {question_of[checks.choice("worlds", name, worlds())] for name in chosen}
-    able = {question: list(methods_of(question)) for question in QUESTIONS if question in asked}
-    every = list(dict.fromkeys(name for names in able.values() for name in names))
-    wanted = every if methods_wanted is None else [checks.choice("methods", name, every) for name in _several("methods", methods_wanted)]
-    return {name: (question_of[name], [method for method in able[question_of[name]] if method in wanted]) for name in chosen}
-
-
-def _levels(difficulties: object) -> list[float]:
-    return [checks.real("difficulties", level, 0, 1) for level in _several("difficulties", difficulties)]
 
 
 def _several(name: str, value: object) -> list:
