@@ -5,6 +5,8 @@ Only the layer that writes the pooled features has such numbers: in layers befor
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -45,7 +47,9 @@ def feature_numbers(head: places.Head, features: Tensor, logits: Tensor, labels:
         raise ValueError(f"the network does more to the output of {head.name!r}: features are no longer decisive one by one")
     n, d = features.shape
     present, classes = labels.unique(return_inverse=True)
-    voted = find_influential(features, classes, len(present), r=min(VOTES, max(1, d // 2)), s=1).counts
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes whose images are silent: nothing votes there, which the counts say
+        voted = find_influential(features, classes, len(present), r=min(VOTES, max(1, d // 2)), s=1).counts
     loss, hits = cross_entropies(logits, labels).mean(), (logits.argmax(1) == labels).double().mean()
     rise, drop = torch.empty(d, dtype=torch.float64), torch.empty(d, dtype=torch.float64)
     for k in range(d):
