@@ -7,6 +7,7 @@ same outputs by the same names. ``browser_image`` shows them. The lenses' own fu
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ class Answers(nn.Module):
     """One image (1, c, h, w) in [0, 1] -> a tuple of tensors, called ``names``.
 
     ``logits`` (1, C); ``maps.LAYER`` (1, k, h', w') for every convolution but the classifier's, before anything that follows it. Of a plain chain
-    of convolutions, max-pools and ReLUs on grey images also ``responses.LAYER`` (1, k, h', w'): what the layer's decoded filters (nearest unpooling,
+    on grey images (``is_chain``) also ``responses.LAYER`` (1, k, h', w'): what the layer's decoded filters (nearest unpooling,
     no scale) answer to the image; see ``responses``. With ``indices`` (C, s), the influential features of each class, of a network with
     global average pooling and one linear layer: ``features`` (1, d), ``decomposed`` (1, C), its logits from these features alone, and ``cam``
     (1, C, h, w), the class activation maps at the image's size.
@@ -64,6 +65,7 @@ class Answers(nn.Module):
             self.few = decompose(self.linear, indices).dense()
             self.pooled = pooled_layer(model, example)
             self.names += ["features", "decomposed", "cam"]
+        self.eval()  # as a whole: the exporter puts back the mode that it finds here, into every part
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         x = (image * self.scale - self.mean) / self.std
@@ -90,14 +92,17 @@ class Answers(nn.Module):
 
 
 def is_chain(model: nn.Module) -> bool:
-    """Whether a network is convolutions, max-pools without padding and ReLUs, one after the other."""
-    if not isinstance(model, nn.Sequential):
-        return False
-    return all(
-        isinstance(module, nn.ReLU | nn.Conv2d)
-        or (isinstance(module, nn.MaxPool2d) and module.padding == 0 and module.dilation == 1 and not module.ceil_mode)
-        for module in model
-    )
+    """Whether a network is convolutions without padding, max-pools side by side and ReLUs, one after the other, with equal strides."""
+    return isinstance(model, nn.Sequential) and all(_is_link(module) for module in model)
+
+
+def _is_link(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv2d):
+        return module.padding in ((0, 0), "valid") and module.stride[0] == module.stride[1]
+    if isinstance(module, nn.MaxPool2d):
+        sides = {*_pair(module.kernel_size), *_pair(module.stride)}
+        return len(sides) == 1 and module.padding == 0 and module.dilation == 1 and not module.ceil_mode
+    return isinstance(module, nn.ReLU)
 
 
 def responses(model: nn.Sequential, x: Tensor) -> dict[str, Tensor]:
@@ -112,13 +117,13 @@ def responses(model: nn.Sequential, x: Tensor) -> dict[str, Tensor]:
             x = F.conv2d(x, module.weight, None, module.stride, module.padding, module.dilation, module.groups)
             found[name] = x
         elif isinstance(module, nn.MaxPool2d):
-            x = F.avg_pool2d(x, module.kernel_size, module.stride) * _area(module.kernel_size)
+            # The mean times the window is exported as it is; a divisor of 1 would be left out, silently.
+            x = F.avg_pool2d(x, module.kernel_size, module.stride) * math.prod(_pair(module.kernel_size))
     return found
 
 
-def _area(side: int | tuple[int, int]) -> int:
-    """Of a pool's window. The mean times this is exported as it is; a divisor of 1 is not, silently."""
-    return side**2 if isinstance(side, int) else side[0] * side[1]
+def _pair(side: int | tuple[int, int]) -> tuple[int, int]:
+    return (side, side) if isinstance(side, int) else side
 
 
 def _layers(model: nn.Module, example: Tensor) -> list[str]:
