@@ -81,31 +81,36 @@ function centreOfMass(values, [h, w]) {
   return [down / mass, across / mass];
 }
 
-/** A photograph of a digit (values in [0, 1]) as white ink on black: Otsu's threshold (1979) tells ink from paper, the rarer of both is ink. */
+/**
+ * A photograph of a digit (values in [0, 1]) as white ink on black: Otsu's threshold (1979) tells ink from paper, the rarer of both is ink;
+ * the mean of the ink becomes white.
+ */
 function inkOf(values) {
   const counts = new Float64Array(256);
   for (const value of values) counts[Math.round(255 * value)] += 1;
   const limit = otsu(counts) / 255;
-  const light = values.reduce((sum, value) => sum + (value > limit), 0);
-  const signed = light > values.length / 2 ? -1 : 1;
-  const peak = values.reduce((most, value) => Math.max(most, signed * (value - limit)), 0);
-  return values.map((value) => (peak > 0 ? Math.max(0, Math.min(1, (signed * (value - limit)) / peak)) : 0));
+  const light = values.filter((value) => value > limit);
+  const dark = values.filter((value) => value <= limit);
+  const [ink, sign] = light.length > dark.length ? [dark, -1] : [light, 1];
+  const mean = ink.reduce((sum, value) => sum + sign * (value - limit), 0) / ink.length;
+  return values.map((value) => (mean > 0 ? Math.max(0, Math.min(1, (sign * (value - limit)) / mean)) : 0));
 }
 
-/** The level that parts a histogram into two classes with the largest variance between them. */
+/** The level that parts a histogram into two classes with the largest variance between them; the middle one if several do. */
 function otsu(counts) {
   const total = counts.reduce((sum, count) => sum + count, 0);
   const whole = counts.reduce((sum, count, level) => sum + count * level, 0);
-  let [best, at, below, mass] = [-1, 0, 0, 0];
+  let [best, first, last, below, mass] = [-1, 0, 0, 0, 0];
   counts.forEach((count, level) => {
     below += count;
     mass += count * level;
     if (below === 0 || below === total) return;
     const apart = mass / below - (whole - mass) / (total - below);
     const between = below * (total - below) * apart * apart;
-    if (between > best) [best, at] = [between, level + 0.5];
+    if (between > best) [best, first] = [between, level];
+    if (between === best) last = level;
   });
-  return at;
+  return (first + last + 1) / 2;
 }
 
 /** Red, green, blue, opacity row by row -> planes [channels, h, w] in [0, 1]; one channel is the luma of ITU-R BT.601. */
