@@ -14,6 +14,7 @@ _HOMES = {
     "gates_explorer": "gates", "masks_explorer": "masks", "PointingMaps": "masks_numbers",
     "adversarial_explorer": "adversarial", "AttackedNetwork": "adversarial_panels",
     "gate_states": "gates_states", "GateStates": "gates_states",
+    "passport_states": "passport_kept", "PassportStates": "passport_kept", "ChosenFilters": "passport_kept",
 }  # fmt: skip
 __all__ = [*_HOMES, "panels"]
 
