@@ -1,4 +1,5 @@
-"""The command line: ``filterlens run``, ``book``, ``train``, ``features``, ``experiment``, ``bench`` (also ``python -m filterlens``).
+"""The command line (also ``python -m filterlens``): ``filterlens run``, ``book``, ``train``, ``features``, ``experiment``, ``truth``,
+``passport``, ``bench``.
 
 Each command imports what it needs when it runs, so that ``--help`` answers at once.
 """
@@ -123,6 +124,58 @@ def experiment(
     baseline = made.about["baseline"]
     told = "" if baseline is None else f", {100 * baseline:.2f} % of the test images with all filters"
     typer.echo(f"{made.path}: {len(made.rows)} rows{told}")
+
+
+@app.command()
+def truth(
+    out: Annotated[str | None, typer.Option(help="Path of the .csv (default truth in data/experiments).")] = None,
+) -> None:
+    """Score every method on planted worlds whose answer is known, and print the table. Half an hour; an interrupted run is taken up again."""
+    from filterlens import experiments
+    from filterlens.experiments.truth import in_words
+
+    with _refused("out|checkpoint"):
+        made = experiments.make("truth", out=out or True, checkpoint=True)
+    typer.echo(f"{in_words(made.rows)}\n\n{made.path}: {len(made.rows)} rows")
+
+
+@app.command()
+def passport(
+    model: Annotated[str, typer.Argument(help="lenet, resnet20, resnet20-csg, efficientnet-lite0, torchvision/NAME or timm/NAME, say.")],
+    layer: Annotated[str, typer.Argument(help="Dotted name of a convolution or linear layer: layer2.0.conv1, say.")],
+    filter: Annotated[int, typer.Argument(help="Index of one of its filters, from 0.")],
+    out: Annotated[str | None, typer.Option(help="Path of the .html (default MODEL-LAYER-FILTER.html, here).")] = None,
+    data: Annotated[str | None, typer.Option(help="Name of the images, your own too: folder:PATH or npz:PATH.")] = None,
+    n: Annotated[int | None, typer.Option(min=1, help="How many of them (default all, 200 at most).")] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Pixels of a side (default what the network is evaluated with).")] = None,
+    pretrained: Annotated[
+        str | None, typer.Option(help="public, random, or the path of your own .safetensors, instead of our weights.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of the isolation (default 100).")] = None,
+    shown: Annotated[int | None, typer.Option(min=1, help="How many images it is isolated in (default 2).")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the archetypes' start, the isolation, and random weights.")] = 0,
+) -> None:
+    """Write one filter's passport: all five lenses on one sheet, a single file that needs nothing else.
+
+    A network without a name here, your own, has its passport from Python; images are in [0, 1], and normalization says
+    how your network wants them:
+
+    \b
+      from filterlens import models
+      from filterlens.synthesis import passport
+      card = passport.passport(model, "conv1", 7, images, labels, normalization=models.Normalization(mean=..., std=...))
+      passport.write_html(card, "sheet.html")
+    """
+    from filterlens.synthesis import passport as room
+    from filterlens.synthesis.passport.page import checked_path
+
+    weights = {None: True, "random": False}.get(pretrained, pretrained)
+    options = {key: value for key, value in (("steps", steps), ("shown", shown)) if value is not None}
+    with _refused("name|layer|filter|data|n|size|pretrained|steps|shown|seed|root|path|out"):
+        path = checked_path(f"{model}-{layer}-{filter}.html".replace("/", "-") if out is None else out, "out")
+        card = room.of_network(model, layer, filter, data=data, n=n, size=size, pretrained=weights, seed=seed, **options)
+        room.write_html(card, path)
+    typer.echo("\n".join([f"{path}: {card.title}", *(f"  no {part}: {why}" for part, why in card.missing().items())]))
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def cloud(passport: Passport, found: Place) -> str:
     dots = "".join('<circle cx="{}" cy="{}" r="2.5"/>'.format(*place(point)) for point in found.points[::step])
     corners = "".join('<path d="M{} {}m0 -5l4.5 8h-9z"/>'.format(*place(point)) for point in found.corners)
     x, y = place(found.points[at])
-    a, b = (100 * float(share) for share in found.shares)
+    a, b = (f"{100 * float(share):.0f}\N{NO-BREAK SPACE}%" for share in found.shares)
     alt = (
         f"Cloud of {len(found.points)} filters and {len(found.corners)} archetypes on two principal components; "
         f"filter {passport.filter} is marked"
@@ -60,6 +60,6 @@ def cloud(passport: Passport, found: Place) -> str:
         f'<g fill="var(--point)" fill-opacity="0.65">{dots}</g><g fill="none" stroke="var(--mark)">{corners}</g>'
         f'<circle cx="{x}" cy="{y}" r="8" fill="none" stroke="var(--text)" stroke-width="2"/>'
         f'<circle cx="{x}" cy="{y}" r="2.5" fill="var(--text)"/></svg>'
-        f"<figcaption>Dots: filters, triangles: archetypes, ring: filter {passport.filter}. First two principal components, {a:.0f} % and {b:.0f} % "
+        f"<figcaption>Dots: filters, triangles: archetypes, ring: filter {passport.filter}. First two principal components, {a} and {b} "
         "of the variance.</figcaption></figure>"
     )

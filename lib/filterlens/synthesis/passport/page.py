@@ -48,13 +48,7 @@ def to_html(passport: Passport) -> str:
 
 def write_html(passport: Passport, path: str | Path) -> Path:
     """Write the page; the file appears whole or not at all. Raises TypeError or ValueError naming the argument, OSError if it cannot be written."""
-    if not isinstance(path, str | Path):
-        raise TypeError(f"path: got {checks.describe(path)}, expected the path of an .html file")
-    target = Path(path).expanduser()
-    if not str(path) or target.is_dir():
-        raise ValueError(f"path: got {str(path)!r}, expected the path of an .html file")
-    if not target.parent.is_dir():
-        raise ValueError(f"path: got {str(path)!r}, but there is no folder {str(target.parent)!r}")
+    target = checked_path(path)
     content = to_html(passport)
     handle, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     try:
@@ -65,6 +59,23 @@ def write_html(passport: Passport, path: str | Path) -> Path:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+    return target
+
+
+def checked_path(path: str | Path, name: str = "path") -> Path:
+    """Where a page can be written, known before it is made. Raises TypeError or ValueError under ``name``."""
+    if not isinstance(path, str | Path):
+        raise TypeError(f"{name}: got {checks.describe(path)}, expected the path of an .html file")
+    target = Path(path).expanduser()
+    if not str(path) or target.is_dir():
+        raise ValueError(f"{name}: got {str(path)!r}, expected the path of an .html file")
+    if not target.parent.is_dir():
+        raise ValueError(f"{name}: got {str(path)!r}, but there is no folder {str(target.parent)!r}")
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"{name}: got {str(path)!r}, expected a file in a folder that can be written ({error})") from error
     return target
 
 

@@ -44,6 +44,11 @@ td.track { width: 8rem; min-width: 5rem; }
 table.images tbody td, table.images tbody th { padding: 0 0.5rem 0.75rem 0; vertical-align: top; width: 9rem; min-width: 7.5rem; }
 table.images tbody p { margin: 0.25rem 0 0; font-size: 0.8125rem; color: var(--muted); }
 footer { padding-top: 1rem; }
-@media (max-width: 30rem) { main { padding: 1rem 0.75rem 2rem; } h1 { font-size: 1.3rem; } }
+@media (max-width: 30rem) {
+  main { padding: 1rem 0.75rem 2rem; }
+  h1 { font-size: 1.3rem; }
+  /* a column that is cut in two says that there are more */
+  table.images tbody td, table.images tbody th { width: 6.25rem; min-width: 6.25rem; }
+}
 @media print { :root { color-scheme: light; } section { break-inside: avoid; } }
 """
