@@ -186,7 +186,7 @@ def test_rows_of_attacks_and_detectors_are_those_of_the_lens(images: dict[str, s
         ("fgsm", False),
         ("local_search", False),
     ]
-    assert len(of_detectors) == 2 * 2 * 2 and set(of_detectors["per_class"]) == {1, 3} and set(of_detectors["n"]) == {2 * 20}
+    assert len(of_detectors) == 2 * 2 and of_detectors["targeted"].all() and set(of_detectors["per_class"]) == {1, 3} and set(of_detectors["n"]) == {2 * 20}
     train, test = data.train_and_test(images["resnet20"])
     chosen = adversarial._first(test, 2)
     assert chosen.labels.tolist() == [*range(10), *range(10)]
@@ -290,8 +290,8 @@ def test_a_killed_experiment_goes_on_to_the_same_file(name: str, writes: int, tm
     experiments.make(name, out=tmp_path / "resumed.csv", checkpoint=far)
     assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "resumed.csv").read_bytes()
     # rows; epochs and trainings; groups of images, choices of terms
-    # groups of test images, of the training images of one and of three per class beyond those, twice; one of the slow attack; three sets of rows
-    adversaries = 2 * (3 + 2 + 3) + 2 + 3
+    # groups of test images, and of the training images of one and of three per class beyond those; of test images again, untargeted; of the slow attack; three sets of rows
+    adversaries = (3 + 2 + 3) + 3 + 2 + 3
     of_all = {"removal-lenet": 6, "retraining-lenet": 9 + 4, "isolation-ablation-lite0": 2 * 3, "adversarial-resnet20-std": adversaries}[
         name
     ]

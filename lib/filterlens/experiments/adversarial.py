@@ -31,8 +31,9 @@ class Adversarial:
 
     A row without a detector tells how many of the n images predicted right (of the test set, ``n_test`` per class) an attack turned, and the
     medians of its distortions; one with a detector its accuracy and ROC-AUC on those test images and their adversarial twins, trained with
-    ``per_class`` images of each class and theirs; images that an attack left as they were are no adversarial ones. The slow attacks take
-    ``n_slow`` images per class; "cw" gives a detector ``slow_train`` of each, the black-box attacks none.
+    ``per_class`` images of each class and theirs; images that an attack left as they were are no adversarial ones. Detectors see the
+    targeted samples of FGSM and PGD, which the appendix words in detail. The slow attacks take ``n_slow`` images per class; "cw" gives a
+    detector ``slow_train`` of each, the black-box attacks none.
     """
 
     source: str
@@ -73,7 +74,8 @@ class Adversarial:
              **{key: float(found[key][moved].median()) if turned else float("nan") for key in ("linf", "l2")},
              "accuracy": float("nan"), "auc": float("nan")}
         ]  # fmt: skip
-        for per_class in () if slow and name != "cw" else (self.slow_train,) if slow else self.per_class:
+        trained = self.per_class if targeted else (self.slow_train,) if name == "cw" else ()
+        for per_class in trained:
             train = _first(begun.train, per_class)
             seen = self._attacked(begun, name, targeted, train, "train")
             for detector in adversarial.DETECTORS:
