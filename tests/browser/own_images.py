@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,20 @@ LAST = """() => {
   const text = (values) => { let out = ""; for (const byte of new Uint8Array(Float32Array.from(values).buffer)) out += String.fromCharCode(byte); return btoa(out); };
   const arrays = Object.fromEntries(Object.entries(outputs).map(([name, { shape, values }]) => [name, [shape, text(values)]]));
   return { image: text(image), arrays, milliseconds, whole };
+}"""
+LIVE = """async ([source, title, about]) => {
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const revive = (_, value) => (typeof value?.data === "string" ? { ...value, data: new DataView(bytes(value.data).buffer) } : value);
+  const state = { title, _about: JSON.parse(about, revive) };
+  const hearing = [];
+  const send = async (content, _, [buffer]) => {
+    const text = [...new Uint8Array(buffer)].map((byte) => String.fromCharCode(byte)).join("");
+    const [reply, buffers] = await window.askPython(content, btoa(text));
+    for (const hear of hearing) hear(reply, buffers.map((one) => new DataView(bytes(one).buffer)));
+  };
+  const model = { get: (name) => state[name], on: (event, hear) => event === "msg:custom" && hearing.push(hear), send };
+  const { default: widget } = await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+  widget.render({ model, el: document.querySelector("main") });
 }"""
 DROP = """([target, content, name]) => {
   const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
@@ -47,6 +62,26 @@ def boards_page(folder: Path) -> dict[str, OwnImage]:
     frame = f'<html lang="en" data-theme="light"><head>{head}<script src="explorer.js" defer></script></head>'
     (folder / "index.html").write_text(f"<!doctype html>{frame}<body><main><h1>Toy</h1>{bodies}</main></body></html>", encoding="utf-8")
     return made
+
+
+def live(page: Page, board: OwnImage) -> Locator:
+    """Show a board as Jupyter does, its module and a model whose messages are answered by Python; the explorer."""
+    said: list[Any] = []
+
+    def ask(content: dict[str, Any], text: str) -> Any:
+        board._asked(board, content, [memoryview(base64.b64decode(text))])
+        return said.pop()
+
+    def send(content: dict[str, Any], buffers: Any = ()) -> None:
+        said.append([content, [base64.b64encode(one).decode() for one in buffers]])
+
+    board.send = send
+    page.expose_function("askPython", ask)
+    page.evaluate(LISTEN)
+    about = json.dumps(board._about, default=lambda data: base64.b64encode(data).decode())
+    page.evaluate(LIVE, [browser.module(), board.title, about])
+    wait_for_answer(page, 0)
+    return page.get_by_role("group", name=board.title).last
 
 
 def loaded(page: Page, name: str) -> Locator:

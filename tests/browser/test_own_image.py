@@ -12,12 +12,13 @@ import torch
 from chromium import Watch
 from explorers import READ, wait_for
 from matplotlib import colormaps
-from own_images import answered, boards_page, check_last, drop, last, loaded, png, wait_for_answer
+from own_images import answered, boards_page, check_last, drop, last, live, loaded, png, wait_for_answer
 from playwright.sync_api import Locator, Page, expect
 from regions import assert_fits_and_clean
 from sites import served
 
 from filterlens.explorer import panels
+from filterlens.explorer.browser_image import own_image
 
 SPOKEN = {"lenet": "LeNet", "resnet20": "ResNet-20"}
 
@@ -187,6 +188,20 @@ def test_a_class_is_taken_apart_and_its_map_painted(page: Page, address: str, tr
     root.locator("select[name=layer]").select_option(label="layer2.0.conv2")
     wait_for(root, layer="layer2.0.conv2")
     expect(root.get_by_role("button", name="map of filter 31 of layer2.0.conv2")).to_be_visible()
+
+
+def test_in_jupyter_python_answers_the_same_board(page: Page, address: str) -> None:
+    page.goto(address)
+    board = own_image("lenet", title="Live")
+    root = live(page, board)
+    image, before = noise((1, 28, 28), 6), answered(page)
+    drop(root, png(image))
+    wait_for_answer(page, before)
+    assert check_last(page, board)["apart"] == 0 and torch.equal(board.image, image)
+    expect(root.locator(".fl-own-status")).to_contain_text("by Python")
+    root.locator("select[name=layer]").select_option(label="conv3")
+    wait_for(root, layer="conv3")
+    expect(root.locator(".fl-panel-bars").last).to_contain_text("Every filter of conv3")
 
 
 def test_what_is_no_image_is_told(page: Page, address: str, truth: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
 """A network in the reader's browser: its export to ONNX, the runtime that runs it there, and the script and style of the board.
 
-The runtime is onnxruntime-web, shipped in ``vendor`` (3.7 MB, unchanged but for gzip): a build from package registries then needs no npm, and
-a page opened without any network, or as a file, still answers. A few hundred lines of our own JavaScript would have been lighter and would
-have done for two small networks, but not for the next one; nothing is fetched before the reader asks for it, in files that are scripts, because
-a page on ``file://`` may load neither modules nor WebAssembly. ``browser_answers`` is what is exported, ``browser_image`` what a notebook calls.
+The runtime is onnxruntime-web, shipped in ``vendor`` (3.7 MB, unchanged but for gzip): a book built with Python's packages alone needs no
+npm, and a page opened offline, or as a file, still answers. A few hundred lines of our own JavaScript would have been lighter, but only for
+these two networks; so nothing is loaded before the reader asks for it, in files that are scripts, since a page on ``file://`` may fetch
+neither modules nor WebAssembly. ``browser_answers`` is what is exported, ``browser_image`` what a notebook calls.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def style() -> str:
 
 
 def exported(answers: Answers) -> bytes:
-    """An ONNX model: input ``image`` (1, c, h, w) in [0, 1], outputs ``answers.names``, float32 weights; the same bytes for the same network.
+    """An ONNX model in float32: input ``image`` (1, c, h, w) in [0, 1], outputs ``answers.names``; the same bytes for the same network.
 
     Raises TypeError if ``answers`` is none, ImportError without the package ``onnx``, and what torch says of layers it cannot export.
     """
@@ -77,7 +77,7 @@ def runtime() -> dict[str, Any]:
 
 
 def files(folder: Path, onnx: bytes, about: dict[str, Any], *, whose: str) -> tuple[dict[str, str], int]:
-    """Write runtime and network below a chapter's folder of sheets: their names there, and the bytes of both. The same runtime is one file."""
+    """Write runtime and network below a chapter's folder of sheets: their names there, and the bytes of both. All share one runtime."""
     beside = sheets.Sheets(folder / FOLDER, budget=BUDGET)
     names = {
         "runtime": beside.write_one(runtime(), whose=whose),

@@ -24,11 +24,11 @@ FEW = 8  # images of noise that tell which layer is pooled
 class Answers(nn.Module):
     """One image (1, c, h, w) in [0, 1] -> a tuple of tensors, called ``names``.
 
-    ``logits`` (1, C); ``maps.LAYER`` (1, k, h', w') for every convolution but the classifier's, before anything that follows it. Of a plain chain
-    on grey images (``is_chain``) also ``responses.LAYER`` (1, k, h', w'): what the layer's decoded filters (nearest unpooling,
+    ``logits`` (1, C); ``maps.LAYER`` (1, k, h', w') for every convolution but the classifier's, before anything that follows it. Of a
+    plain chain on grey images (``is_chain``) also ``responses.LAYER`` (1, k, h', w'): what the layer's decoded filters (nearest unpooling,
     no scale) answer to the image; see ``responses``. With ``indices`` (C, s), the influential features of each class, of a network with
-    global average pooling and one linear layer: ``features`` (1, d), ``decomposed`` (1, C), its logits from these features alone, and ``cam``
-    (1, C, h, w), the class activation maps at the image's size.
+    global average pooling and one linear layer: ``features`` (1, d), ``decomposed`` (1, C), its logits from these features alone, and
+    ``cam`` (1, C, h, w), the class activation maps at the image's size.
 
     model: a copy of it is run in eval mode, its own is not changed. Raises TypeError or ValueError naming the argument.
     Source: decoding arXiv 1511.05084, influence arXiv 2112.07719, CAM Zhou et al. 2016.

@@ -91,8 +91,10 @@ def own_image(
     examples: (n, c, h, w) in [0, 1] of the network's size, offered beside the board; the first is shown at the start. example_titles: what
         they show, in words. network_name: what the page calls the network. name: with it other pages of the book can show the board.
 
-    On the page nothing leaves the reader's machine, and nothing is loaded before a button is pressed that says how much. Raises TypeError or
-    ValueError naming the argument, CheckpointError where a network's weights or features are missing.
+    On the page nothing leaves the reader's machine, and nothing is loaded before a button is pressed that says how much.
+
+    Raises TypeError or ValueError naming the argument, CheckpointError where a network's weights or features are missing, ImportError
+    where a page is made without the package onnx.
     """
     if isinstance(network, str):
         checks.choice("network", network, list(SPOKEN))

@@ -1,12 +1,12 @@
-// Where a reader's own image comes from: a board to draw on (mouse, finger, pen or keys), a file, a camera, a drop, an example. own_pixels.js
-// makes of it what the network was trained on; `changed(values)` hears planes [c, h, w] in [0, 1].
+// Where a reader's own image comes from: a board to draw on (mouse, finger, pen or keys), a file, a camera, a drop, an example.
+// own_pixels.js makes of it what the network was trained on; `changed(values)` hears planes [c, h, w] in [0, 1].
 
 const FINE = 10; // pixels of the board for each of the image's
 const PEN = 2.2 * FINE; // MNIST's strokes are two to three pixels wide
 const LARGEST_SIDE = 16; // times the image's: a photograph is made so small by the browser before its pixels are averaged
 const KEYS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 
-/** The board of a network as {element, focus, say, accept}; `drops` is what files may be dropped on. */
+/** The board of a network as {element, show, focus, say}; `drops` is what files may be dropped on. */
 function makeBoard(about, changed, drops) {
   const [channels, h, w] = about.size;
   const drawable = channels === 1;
@@ -44,18 +44,23 @@ function makeBoard(about, changed, drops) {
     centre.addEventListener("change", drawn);
     const clearing = make("button", { type: "button", class: "fl-own-button" }, "Clear");
     clearing.addEventListener("click", clear);
-    tools.append(make("div", { class: "fl-own-row" }, clearing, make("label", { class: "fl-own-check" }, centre, " centre it as MNIST's digits are")));
+    const centring = make("label", { class: "fl-own-check" }, centre, " centre it as MNIST's digits are");
+    tools.append(make("div", { class: "fl-own-row" }, clearing, centring));
   } else {
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", "your image");
   }
-  tools.append(examplesRow(about, show), filePicker("Choose an image", {}, accept), filePicker("Take a photograph", { capture: "environment" }, accept));
+  const camera = filePicker("Take a photograph", { capture: "environment" }, accept);
+  tools.append(examplesRow(about, show), filePicker("Choose an image", {}, accept), camera);
+  const keys = "With keys: arrows move the pen, Shift in longer steps, Space lowers and lifts it, Delete clears.";
   const ways = drawable
-    ? "Draw with mouse, finger or pen. With keys: arrows move the pen, Shift in longer steps, Space lowers and lifts it, Delete clears. Or drop an image here."
+    ? `Draw with mouse, finger or pen. ${keys} Or drop an image here.`
     : "Drop an image here: its central square is made as small as the network's images are.";
   tools.append(make("p", { class: "fl-note" }, ways), status, message);
   acceptDrops(drops, accept);
-  return { element: make("div", { class: "fl-own-board" }, stage, tools), show, focus: () => (drawable ? canvas : tools.querySelector("input, button")).focus(), say: (text) => (status.textContent = text) };
+  const element = make("div", { class: "fl-own-board" }, stage, tools);
+  const focus = () => (drawable ? canvas : tools.querySelector("input, button")).focus();
+  return { element, show, focus, say: (text) => (status.textContent = text) };
 }
 
 /** A black image of a network's size. */

@@ -20,8 +20,10 @@ function offerOwn(el, { title, network, bytes, does, files }) {
   const size = `${(bytes / 1e6).toFixed(1)} MB`;
   const button = make("button", { type: "button", class: "fl-own-button" }, `Load ${network} (${size})`);
   const message = make("p", { class: "fl-message", role: "alert", hidden: true });
-  const words = `${does} ${network} runs in this page, so no image leaves it. The button loads the network and what runs it, ${size}, once.`;
-  const card = make("div", { class: "fl-explorer fl-own", role: "group", "aria-label": title }, make("strong", { class: "fl-title" }, title), make("p", {}, words), button, message);
+  const cost = `The button loads the network and what runs it, ${size}, once.`;
+  const words = make("p", {}, `${does} ${network} runs in this page, so no image leaves it. ${cost}`);
+  const card = make("div", { class: "fl-explorer fl-own", role: "group", "aria-label": title });
+  card.append(make("strong", { class: "fl-title" }, title), words, button, message);
   el.querySelector(".fl-fallback")?.remove();
   el.append(card);
   button.addEventListener("click", async () => {
@@ -103,7 +105,9 @@ function ownSource(network, title, first) {
       const asked = ask();
       const { outputs } = await asked;
       const key = JSON.stringify(renderer.axes.map((name) => at[name]));
-      if (renderer.of !== asked || renderer.key !== key) Object.assign(renderer, { of: asked, key, shown: renderer.panels({ image: seen, outputs, about, pick: at }) });
+      if (renderer.of !== asked || renderer.key !== key) {
+        Object.assign(renderer, { of: asked, key, shown: renderer.panels({ image: seen, outputs, about, pick: at }) });
+      }
       return renderer.shown;
     },
     async show(values) {

@@ -4,7 +4,7 @@
 
 let ownRuntime = null; // a promise of onnxruntime-web: one for all networks of a page
 
-/** The runtime from its sheet. A module from a blob: browsers load that from file:// too, where they fetch neither modules nor WebAssembly. */
+/** The runtime from its sheet, a module from a blob: on file:// too, where browsers fetch neither modules nor WebAssembly. */
 function loadRuntime(sheet, folder) {
   ownRuntime ??= startRuntime(sheet, folder);
   ownRuntime.catch(() => (ownRuntime = null)); // the next click tries again

@@ -30,10 +30,13 @@ function imagePicture(image, [c, h, w], alt, label = "") {
   return { values: { dtype: "uint8", shape, data: steps }, low: 0, high: 1, alt, label, pick: null, frame: null };
 }
 
+const ownPictures = (title, note, pictures, size) => ({ kind: "pictures", title, note, pictures, columns: null, arrows: false, size });
+const ownNumbers = (title, rows) => ({ kind: "numbers", title, note: "", rows });
+
 function seenPanel({ image, about }) {
   const [, h, w] = about.size;
   const picture = imagePicture(image, about.size, `your image as ${about.network} receives it, ${h} by ${w} pixels`);
-  return { kind: "pictures", title: `What ${about.network} sees`, note: `${h} × ${w} pixels`, pictures: [picture], columns: null, arrows: false, size: 168 };
+  return ownPictures(`What ${about.network} sees`, `${h} × ${w} pixels`, [picture], 168);
 }
 
 /** The class a reader is told about. */
@@ -49,7 +52,8 @@ function softmaxOf(values, k) {
 function readAs({ outputs, about }) {
   const logits = outputs.logits.values;
   const best = largestAt(logits);
-  return `${about.network} reads ${about.classes[best]}: logit ${fixed(logits[best])}, softmax ${fixed(100 * softmaxOf(logits, best), 1)} %`;
+  const share = fixed(100 * softmaxOf(logits, best), 1);
+  return `${about.network} reads ${about.classes[best]}: logit ${fixed(logits[best])}, softmax ${share} %`;
 }
 
 function scoresPanel(at) {
@@ -62,7 +66,8 @@ function scoresPanel(at) {
     note += ` With the ${about.indices[0].length} influential features of each class alone: ${about.classes[largestAt(few)]}.`;
   }
   const picks = about.indices ? about.classes.map((_, k) => ({ target: k })) : null;
-  return { kind: "bars", title: "Class scores", note, labels: about.classes, series, highlight: largestAt(outputs.logits.values), picks, cut: null };
+  const highlight = largestAt(outputs.logits.values);
+  return { kind: "bars", title: "Class scores", note, labels: about.classes, series, highlight, picks, cut: null };
 }
 
 // ----------------------------------------------------------------------------------------------------- filters of a layer
@@ -77,14 +82,16 @@ function mapsPanels({ outputs, about, pick }) {
       const alt = `map of filter ${k} of ${pick.layer}, ${h} by ${w} units`;
       return ownSigned(plane(maps, k), [h, w], { alt, label: String(k), pick: { filter: k }, limit });
     });
-    const note = `${h} × ${w} units each, before anything that follows; one scale, largest ${words(limit)}. Click a map to see its filter.`;
-    panels.push({ kind: "pictures", title: `Maps of every filter of ${pick.layer}`, note, pictures, columns: null, arrows: false, size: 56 });
+    const scale = `one scale, largest ${words(limit)}`;
+    const note = `${h} × ${w} units each, before anything that follows; ${scale}. Click a map to see its filter.`;
+    panels.push(ownPictures(`Maps of every filter of ${pick.layer}`, note, pictures, 56));
   }
   panels.push(peaksPanel({ outputs, about, pick }));
   return panels;
 }
 
-const peaksOf = (maps) => Array.from({ length: maps.shape[0] }, (_, k) => plane(maps, k).reduce((most, value) => Math.max(most, value), -Infinity));
+const peakOf = (values) => values.reduce((most, value) => Math.max(most, value), -Infinity);
+const peaksOf = (maps) => Array.from({ length: maps.shape[0] }, (_, k) => peakOf(plane(maps, k)));
 const scaledToOne = (values) => values.map((value) => value / Math.max(magnitude(values), 1e-12));
 
 function peaksPanel({ outputs, pick }) {
@@ -102,31 +109,29 @@ function peaksPanel({ outputs, pick }) {
   return { kind: "bars", title: `Every filter of ${pick.layer}`, note, labels, series, highlight: null, picks, cut: null };
 }
 
+/** A filter's decoded picture, stored in steps of 1/127 of its peak. */
+function decodedPicture(about, { layer, filter }) {
+  const [, h, w] = about.decoded[layer].shape;
+  const data = numbersOf(about.decoded[layer]).slice(filter * h * w, (filter + 1) * h * w);
+  const high = about.peaks[layer][filter];
+  const alt = `filter ${filter} of ${layer} decoded, a signed picture of ${h} by ${w} pixels`;
+  return { values: { dtype: "int8", shape: [h, w], data }, low: -high, high, alt, label: "decoded picture", pick: null, frame: null };
+}
+
 function filterPanels({ outputs, about, pick }) {
   const maps = outputs[`maps.${pick.layer}`];
   const answered = outputs[`responses.${pick.layer}`];
   const [, h, w] = maps.shape;
   const name = `filter ${pick.filter} of ${pick.layer}`;
-  const pictures = [];
-  if (about.decoded) {
-    const { shape } = about.decoded[pick.layer];
-    const [height, width] = shape.slice(1);
-    const all = numbersOf(about.decoded[pick.layer]);
-    const steps = all.slice(pick.filter * height * width, (pick.filter + 1) * height * width);
-    const high = about.peaks[pick.layer][pick.filter];
-    const alt = `${name} decoded, a signed picture of ${height} by ${width} pixels`;
-    pictures.push({ values: { dtype: "int8", shape: [height, width], data: steps }, low: -high, high, alt, label: "decoded picture", pick: null, frame: null });
-  }
-  if (h * w > 1) pictures.push(ownSigned(plane(maps, pick.filter), [h, w], { alt: `map of ${name} for your image`, label: "the network's map" }));
-  if (answered && h * w > 1) {
-    pictures.push(ownSigned(plane(answered, pick.filter), [h, w], { alt: `answer of the decoded ${name} to your image`, label: "the picture's answer" }));
-  }
+  const pictures = about.decoded ? [decodedPicture(about, pick)] : [];
+  const mapOf = (all, alt, label) => h * w > 1 && pictures.push(ownSigned(plane(all, pick.filter), [h, w], { alt, label }));
+  mapOf(maps, `map of ${name} for your image`, "the network's map");
+  if (answered) mapOf(answered, `answer of the decoded ${name} to your image`, "the picture's answer");
   const peaks = peaksOf(maps);
   const place = `number ${peaks.filter((peak) => peak > peaks[pick.filter]).length + 1} of ${peaks.length} filters`;
   const note = `Red positive, blue negative, each on its own scale. Strongest answer ${fixed(peaks[pick.filter])}, ${place}.`;
   const title = `Filter ${pick.filter} of ${pick.layer}`;
-  const shown = { kind: "pictures", title, note, pictures, columns: null, arrows: false, size: 150 };
-  const panels = pictures.length ? [shown] : [];
+  const panels = pictures.length ? [ownPictures(title, note, pictures, 150)] : [];
   return answered ? [...panels, matchPanel({ maps, answered, k: pick.filter, place })] : panels;
 }
 
@@ -143,7 +148,7 @@ function matchPanel({ maps, answered, k, place }) {
     ["correlation, all filters", fixed(correlationOf(maps.values, answered.values)), ""],
     ["strongest filter", `${mine} and ${other}`, mine === other ? "network and pictures agree" : "network and pictures differ"],
   ];
-  return { kind: "numbers", title: "How well does the picture stand in?", note: "", rows };
+  return ownNumbers("How well does the picture stand in?", rows);
 }
 
 /** Pearson's r; NaN where one side is constant. */
@@ -170,7 +175,7 @@ function classPanels(at) {
   const seen = imagePicture(image, about.size, "your image", "your image");
   const note = "Red speaks for the class, blue against it; the mean of the map before it is enlarged, plus the bias, is the logit.";
   return [
-    { kind: "pictures", title: `Where ${called} is seen`, note, pictures: [seen, cam], columns: null, arrows: false, size: 150 },
+    ownPictures(`Where ${called} is seen`, note, [seen, cam], 150),
     ...featuresPanels(at, target),
   ];
 }
@@ -184,7 +189,8 @@ function featuresPanels({ outputs, about }, target) {
   const order = [...own, ...rest];
   const called = about.classes[target];
   const sum = (some) => some.reduce((total, i) => total + added[i], 0);
-  const note = `What each feature adds to the logit of ${called}: before the line its ${own.length} influential features, beyond it the others, largest first.`;
+  const parts = `before the line its ${own.length} influential features, beyond it the others, largest first`;
+  const note = `What each feature adds to the logit of ${called}: ${parts}.`;
   const rows = [
     ["logit, all features", fixed(outputs.logits.values[target]), ""],
     [`logit, ${own.length} influential features`, fixed(outputs.decomposed.values[target]), ""],
@@ -192,8 +198,7 @@ function featuresPanels({ outputs, about }, target) {
     ["added by the others", fixed(sum(rest)), ""],
     ["bias", fixed(about.bias[target]), ""],
   ];
-  return [
-    { kind: "bars", title: `What decides ${called}`, note, labels: order.map(String), series: [{ name: "", values: order.map((i) => added[i]) }], highlight: null, picks: null, cut: own.length },
-    { kind: "numbers", title: `The logit of ${called}, taken apart`, note: "", rows },
-  ];
+  const series = [{ name: "", values: order.map((i) => added[i]) }];
+  const shown = { labels: order.map(String), series, highlight: null, picks: null, cut: own.length };
+  return [{ kind: "bars", title: `What decides ${called}`, note, ...shown }, ownNumbers(`The logit of ${called}, taken apart`, rows)];
 }

@@ -13,7 +13,9 @@ function areaAverage(values, [c, h, w], [height, width]) {
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {
         let sum = 0;
-        for (const [row, down] of rows[y]) for (const [column, across] of columns[x]) sum += down * across * values[(plane * h + row) * w + column];
+        for (const [row, down] of rows[y]) {
+          for (const [column, across] of columns[x]) sum += down * across * values[(plane * h + row) * w + column];
+        }
         out[(plane * height + y) * width + x] = sum;
       }
     }
@@ -34,7 +36,7 @@ function areaShares(before, after) {
   });
 }
 
-/** A drawing [h, w] in [0, 1], white on black, as MNIST does it: its box in 20 pixels, its centre of mass in the middle of [height, width]. */
+/** A drawing [h, w] in [0, 1], white on black, as in MNIST: its box in 20 pixels, its centre of mass in the middle of [height, width]. */
 function centredDigit(values, [h, w], [height, width]) {
   const box = inkBox(values, h, w);
   if (!box) return new Float32Array(height * width);
