@@ -74,7 +74,7 @@ class Adversarial:
              **{key: float(found[key][moved].median()) if turned else float("nan") for key in ("linf", "l2")},
              "accuracy": float("nan"), "auc": float("nan")}
         ]  # fmt: skip
-        trained = self.per_class if targeted else (self.slow_train,) if name == "cw" else ()
+        trained = self.per_class if targeted else (self.slow_train,) if name == "cw" and self.per_class else ()
         for per_class in trained:
             train = _first(begun.train, per_class)
             seen = self._attacked(begun, name, targeted, train, "train")
