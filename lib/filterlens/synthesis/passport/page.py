@@ -86,7 +86,7 @@ def _section(passport: Passport, part: str) -> str:
     else:
         draw = {"place": _place, "classes": _classes, "picture": _picture, "content": _content, "gates": _gates}[part]
         body = f"<p>{said}</p>\n{draw(passport, found)}"
-    noted = "".join(f'\n<p class="note">{escape(note)}.</p>' for note in passport.notes.get(part, ()))
+    noted = "".join(f'\n<p class="note">{escape(note[:1].upper() + note[1:])}.</p>' for note in passport.notes.get(part, ()))
     return f'<section id="{part}">\n<h2>{escape(HEADINGS[part])}</h2>\n{body}{noted}\n</section>'
 
 
