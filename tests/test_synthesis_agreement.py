@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 from toy_agreement import CLASSES, INNER, NORMALIZATION, STREAM, ByConvolution, N, Plain, Residual, images, judged, toy, zeroed
+from toy_networks import stirred
 
 from filterlens import models
 from filterlens.lenses import ranking
 from filterlens.lenses.isolation import isolate
 from filterlens.synthesis import agreement
 from filterlens.synthesis.agreement import SCORES, measuring, removing, responses
+from filterlens.synthesis.agreement.resumed import Resumed
 
 torch.set_num_threads(1)
 # network and layer -> where zeros in the weights remove filter k: at all readers, or where the layer's own share of a stream ends
@@ -52,7 +54,9 @@ def test_damage_is_that_of_the_network_with_weights_set_to_zero(kind: type[nn.Mo
     assert (wanted[:, 0].abs() > 1e-4).sum() > k / 2 and result.filters.tolist() == list(range(k)) and result.n_images == N
     assert (result.loss, result.accuracy) == pytest.approx(judged(model, normalized, labels))
     assert result.removal == ("share" if layer in ("stem", "b") else "channel")
-    torch.testing.assert_close(found(agreement.damage(model, layer, normalized, labels, filters=[2, 0])), wanted[[2, 0]], rtol=1e-9, atol=1e-9)
+    some = agreement.damage(model, layer, normalized, labels, filters=[2, 0])
+    torch.testing.assert_close(found(some), wanted[[2, 0]], rtol=1e-9, atol=1e-9)
+    assert some.filters.tolist() == [2, 0]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +104,29 @@ def test_what_comes_before_the_layer_is_computed_once_for_all_filters(monkeypatc
     calls.clear()
     agreement.damage(toy(Residual), "a", *images(), filters=[0, 1, 2, 3], removable=["a"], batch_size=5)
     assert calls.count((INNER, STREAM)) >= 4 * math.ceil(N / 5)
+
+
+class InPlace(nn.Module):
+    """Doubles a map in place between two convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.pool = nn.Conv2d(2, 4, 3), nn.Conv2d(4, CLASSES, 3), nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        x.mul_(2)
+        return self.pool(self.two(x)).flatten(1)
+
+
+def test_what_is_remembered_stays_as_it_was() -> None:
+    model, (pixels, _) = stirred(InPlace()), images()
+    resumed = Resumed(model, pixels[:1], before=["two"])
+    assert resumed.names == ["one"]
+    logits = resumed.remember(pixels)
+    torch.testing.assert_close(logits, model(pixels))
+    for _ in range(3):
+        torch.testing.assert_close(resumed.rerun(), logits)
 
 
 def test_the_model_is_left_as_it_was_and_its_hooks_do_not_run() -> None:

@@ -2,7 +2,8 @@
 
 Filters are compared with filters of their own layer only: what the layers of a network have in common would make any two numbers
 correlate. Intervals are Fisher's z with the variance of Bonett and Wright (2000, Psychometrika 65:23-28), which needs no
-resampling: over 78 pairs and dozens of layers a bootstrap takes minutes, and at 16 filters it is no closer to its nominal coverage.
+resampling: over dozens of pairs and layers a bootstrap takes minutes, and is no closer to its nominal .95 where filters are few (16 of
+them, 200 draws of a normal pair: covered .965 of the time, by the BCa bootstrap of scipy .975, by percentiles .98).
 """
 
 from __future__ import annotations
