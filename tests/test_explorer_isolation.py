@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -194,19 +194,31 @@ def test_panels_say_what_was_picked() -> None:
     assert rows["loss"] == number(found.terms[at, 1, 2].sum()) and rows["steps"] == "6"
 
 
-def test_bars_are_all_the_energy() -> None:
+def test_bars_and_their_note_are_all_the_energy() -> None:
     found, explorer = states().layers["1"], isolation_explorer(states())
     for kernel in found.kernels:
         bars = titled(drawn(explorer, layer="1", image=0, kernel=kernel, method="isolation", beta=0.05), "Energy")
         before, after = (one["values"] for one in bars["series"])
         at = found.kernels.index(kernel)
-        assert len(bars["labels"]) == BARS and bars["labels"][-1] == "rest" and bars["labels"][bars["highlight"]] == str(kernel)
-        assert sum(before) == pytest.approx(100, rel=1e-4)
-        assert sum(after) == pytest.approx(100 * found.after[at, 0, 0].sum() / found.before[0].sum(), rel=1e-4)
+        assert len(bars["labels"]) == BARS and bars["labels"][bars["highlight"]] == str(kernel)
+        whole = 100 * found.after[at, 0, 0].sum() / found.before[0].sum()
+        assert sum(before) < 100 and sum(after) < whole  # those without a bar stand in the note
+        told = (share(1 - sum(before) / 100), share((whole - sum(after)) / 100), share(whole / 100))
+        assert "others together: {} of the image's energy before, {} after. All together after: {} of before".format(*told) in bars["note"]
         assert before[bars["highlight"]] == pytest.approx(100 * found.before[0, kernel] / found.before[0].sum(), rel=1e-4)
-        assert [pick for pick in bars["picks"] if pick] == [{"kernel": int(j)} for j in bars["labels"][:-1] if int(j) in found.kernels]
+        assert [pick for pick in bars["picks"] if pick] == [{"kernel": int(j)} for j in bars["labels"] if int(j) in found.kernels]
     few = titled(drawn(explorer, layer="early", image=0, kernel=1), "Energy")
     assert sorted(few["labels"]) == [str(j) for j in range(5)]
+
+
+@pytest.mark.parametrize(("preservation", "rest", "same"), [(0.0, 1.0, True), (0.0, 0.9, False), (0.1, 1.0, False)])
+def test_an_input_that_is_the_image_is_said_to_be(preservation: float, rest: float, same: bool) -> None:
+    found, measures = states(), states().layers["early"].measures.copy()
+    measures[0, 0, 0, [MEASURES.index("preservation"), MEASURES.index("mse_rest_ratio")]] = preservation, rest
+    changed = replace(found, layers={**found.layers, "early": replace(found.layers["early"], measures=measures)})
+    pick = {"layer": "early", "image": 0, "kernel": changed.layers["early"].kernels[0], "method": "isolation", "beta": found.betas[0]}
+    rows = {label: text for label, text, _ in titled(drawn(isolation_explorer(changed), **pick), "Is it kernel")["rows"]}
+    assert (rows.get("what was found") == "the image itself") is same
 
 
 def test_silent_kernels_are_marked_and_answered_with_a_sentence() -> None:

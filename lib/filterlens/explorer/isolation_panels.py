@@ -19,7 +19,8 @@ from filterlens.explorer.isolation_kept import IsolationStates
 from filterlens.explorer.isolation_problems import MEASURES, PLACES, LayerStates
 
 LARGE, SMALL, MAP = 192, 96, 168  # pixels on the screen
-BARS = 24  # kernels whose energy has a bar of its own; of more the last bar is all others
+BARS = 24  # kernels whose energy has a bar
+SAME = 1e-3  # map and others this close to those of the image: it is the image
 Case = tuple[dict[str, object], list[panels.Panel]]
 
 
@@ -105,23 +106,24 @@ class IsolationPanels:
         if self.ways[way][0] == "isolation":
             place = (at, image, way)
             rows += said.solution(found.terms[place].tolist(), int(found.steps[place]), int(found.ended[place]), self.ways[way][1])
+            if measures["preservation"] < SAME and abs(measures["mse_rest_ratio"] - 1) < SAME:
+                rows.append(said.NOTHING_BETTER)
         return panels.Numbers(title=f"Is it kernel {found.kernels[at]} alone?", rows=rows)
 
     def _energy(self, found: LayerStates, image: int, at: int, way: int) -> panels.Panel:
         before, after, own = found.before[image].astype(float), found.after[at, image, way].astype(float), found.kernels[at]
         n, whole = len(before), max(float(before.sum()), 1e-30)
         order = np.argsort(-before, kind="stable").tolist()
-        if n > BARS:
-            order = order[: BARS - 1] if own in order[: BARS - 1] else [*order[: BARS - 2], own]
+        if n > BARS:  # the others together would dwarf them: the note has them as a number
+            order = order[:BARS] if own in order[:BARS] else [*order[: BARS - 1], own]
         rest = sorted(set(range(n)) - set(order))
-        labels = [str(j) for j in order] + (["rest"] if rest else [])
         series = {
-            name: [100 * float(v) / whole for v in [*values[order], *([values[rest].sum()] if rest else [])]]
-            for name, values in (("of the image", before), ("of the input", after))
+            name: [100 * float(v) / whole for v in values[order]] for name, values in (("of the image", before), ("of the input", after))
         }
-        picks = [{"kernel": j} if j in found.kernels else None for j in order] + ([None] if rest else [])
-        total = 100 * float(after.sum()) / whole
-        note = said.energy(len(order) if rest else 0, n, total, len(found.kernels))
+        picks = [{"kernel": j} if j in found.kernels else None for j in order]
+        shares = tuple(100 * float(values[rest].sum()) / whole for values in (before, after)) if rest else None
+        note = said.energy(len(order), n, 100 * float(after.sum()) / whole, len(found.kernels), shares)
+        labels = [str(j) for j in order]
         return panels.Bars(title=f"Energy of the kernels of {found.spoken}, % of the image's", note=note, labels=labels, series=series,
                            highlight=order.index(own), picks=picks)  # fmt: skip
 

@@ -19,6 +19,7 @@ MEANS = {
 SCALED = {
     "peak": "to the image's largest value", "raw": "not at all", "range": "to the image's range", "fit": "so that the map is kept best",
 }  # fmt: skip
+NOTHING_BETTER = ("what was found", "the image itself", "no image with a lower loss: the map is kept and nothing is silenced")
 LOSS = "Of the image that is being changed, from the start on; the best one is kept."
 BETA = (
     "β weighs how large the input may be. Where the SSIM of two is near 1 and they look different, the map alone does not say which of "
@@ -98,9 +99,14 @@ def solution(terms: list[float], steps: int, ended: int, beta: float) -> list[tu
     ]
 
 
-def energy(shown: int, n: int, total: float, offered: int) -> str:
-    """``shown``: bars that are single kernels, 0 if all are; ``total``: energy after, percent of that before."""
-    which = f"The {shown} strongest of {n} kernels (the picked one among them), and the rest together." if shown else f"All {n} kernels."
+def energy(shown: int, n: int, total: float, offered: int, rest: tuple[float, float] | None) -> str:
+    """``shown``: kernels with bars; ``total``: energy after, percent of that before; ``rest``: of the kernels without bars, before and after."""
+    which = f"All {n} kernels."
+    if rest:
+        which = (
+            f"The {shown} strongest of {n} kernels (the picked one among them); the {n - shown} others together: {share(rest[0] / 100)} of "
+            f"the image's energy before, {share(rest[1] / 100)} after."
+        )
     click = " A click on a kernel that is offered picks it." if offered > 1 else ""
     return f"Sum of F² over the map. {which} All together after: {share(total / 100)} of before.{click}"
 
