@@ -1,4 +1,4 @@
-"""What an experiment has in hand while it runs; ``removal`` and ``isolation`` say what they do with it."""
+"""What an experiment has in hand while it runs; ``removal``, ``isolation``, ``adversarial`` and ``truth`` say what they do with it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Begun:
-    """What an experiment has in hand: a network, images, the rows so far, a way to keep more, and a folder for what is half done."""
+    """What an experiment has in hand: a network and images (None if it needs none), the rows so far, a way to keep more, and a folder for what is half done."""
 
-    model: nn.Module
-    normalization: Normalization
+    model: nn.Module | None
+    normalization: Normalization | None
     train: data.Images | None
-    test: data.Images
+    test: data.Images | None
     rows: list[Row]
     keep: Callable[[list[Row]], None]
     far: Path | None
