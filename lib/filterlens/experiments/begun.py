@@ -17,7 +17,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Begun:
-    """What an experiment has in hand: a network and images (None if it needs none), the rows so far, a way to keep more, and a folder for what is half done."""
+    """What an experiment has in hand: a network and images (None if it needs none), the rows so far, a way to keep more, and a
+    folder for what is half done."""
 
     model: nn.Module | None
     normalization: Normalization | None
