@@ -20,10 +20,10 @@ from filterlens.explorer.browser_image import OwnImage, own_image
 
 LISTEN = "document.addEventListener('filterlens-answer', (event) => { (window.answers ??= []).push(event.detail); })"
 LAST = """() => {
-  const { image, outputs, milliseconds, whole } = window.answers.at(-1);
+  const { image, outputs, milliseconds, said, whole } = window.answers.at(-1);
   const text = (values) => { let out = ""; for (const byte of new Uint8Array(Float32Array.from(values).buffer)) out += String.fromCharCode(byte); return btoa(out); };
   const arrays = Object.fromEntries(Object.entries(outputs).map(([name, { shape, values }]) => [name, [shape, text(values)]]));
-  return { image: text(image), arrays, milliseconds, whole };
+  return { image: text(image), arrays, milliseconds, said, whole };
 }"""
 LIVE = """async ([source, title, about]) => {
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

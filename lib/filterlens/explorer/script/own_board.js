@@ -18,7 +18,13 @@ function makeBoard(about, changed, drops) {
   const centre = make("input", { type: "checkbox", checked: true });
   const tell = (text) => ((message.hidden = !text), (message.textContent = text));
 
+  let isGiven = false; // what stands on the board is no drawing: the first stroke replaces it
+  const begin = () => {
+    if (isGiven) brush.clearRect(0, 0, canvas.width, canvas.height);
+    isGiven = false;
+  };
   const show = (values) => {
+    isGiven = true;
     paintEnlarged(brush, imagePicture(values, about.size, "image"));
     tell("");
     changed(values);
@@ -40,7 +46,7 @@ function makeBoard(about, changed, drops) {
 
   const tools = make("div", { class: "fl-own-tools" });
   if (drawable) {
-    letDraw(canvas, brush, stage, drawn, status);
+    letDraw(canvas, brush, stage, { begin, drawn, say: (text) => (status.textContent = text) });
     centre.addEventListener("change", drawn);
     const clearing = make("button", { type: "button", class: "fl-own-button" }, "Clear");
     clearing.addEventListener("click", clear);
@@ -76,8 +82,8 @@ function paintEnlarged(brush, picture) {
   brush.drawImage(small, 0, 0, brush.canvas.width, brush.canvas.height);
 }
 
-/** White strokes on the canvas by pointer and keys; `drawn` hears each change. */
-function letDraw(canvas, brush, stage, drawn, status) {
+/** White strokes on the canvas by pointer and keys; `begin` is called before each, `drawn` after each change. */
+function letDraw(canvas, brush, stage, { begin, drawn, say }) {
   const names = { role: "application", "aria-label": "drawing board", "aria-roledescription": "drawing board", tabindex: "0" };
   for (const [name, value] of Object.entries(names)) canvas.setAttribute(name, value);
   const tip = make("span", { class: "fl-own-tip", hidden: true });
@@ -100,6 +106,7 @@ function letDraw(canvas, brush, stage, drawn, status) {
     if (event.button !== 0) return;
     canvas.setPointerCapture?.(event.pointerId);
     pointer = placeOf(event);
+    begin();
     line(pointer, pointer);
     drawn();
   });
@@ -118,7 +125,7 @@ function letDraw(canvas, brush, stage, drawn, status) {
     tip.hidden = false;
     tip.classList.toggle("fl-own-down", isDown);
     tip.style.cssText = `left:${(pen[0] / canvas.width) * 100}%;top:${(pen[1] / canvas.height) * 100}%`;
-    status.textContent = `Pen ${isDown ? "down" : "up"}, column ${Math.floor(pen[0] / FINE) + 1}, row ${Math.floor(pen[1] / FINE) + 1}.`;
+    say(`Pen ${isDown ? "down" : "up"}, column ${Math.floor(pen[0] / FINE) + 1}, row ${Math.floor(pen[1] / FINE) + 1}.`);
   };
   const keys = {
     move([x, y], far) {
@@ -131,10 +138,10 @@ function letDraw(canvas, brush, stage, drawn, status) {
     },
     press() {
       isDown = !isDown;
-      if (isDown) {
-        line(pen, pen);
-        drawn();
-      }
+      if (!isDown) return;
+      begin();
+      line(pen, pen);
+      drawn();
     },
     clear() {
       isDown = false;

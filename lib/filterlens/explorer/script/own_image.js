@@ -63,9 +63,11 @@ function startOwn(el, network, title, where) {
         const [image, start] = [next, performance.now()];
         next = null;
         const { outputs, milliseconds } = await source.show(image);
-        const whole = performance.now() - start;
+        const said = performance.now() - start;
         board.say(`${readAs({ outputs, about })}. Answered ${where} in ${Math.max(1, Math.round(milliseconds))} ms.`);
-        root.dispatchEvent(new CustomEvent("filterlens-answer", { bubbles: true, detail: { image, outputs, milliseconds, whole } }));
+        await source.follow();
+        const whole = performance.now() - start;
+        root.dispatchEvent(new CustomEvent("filterlens-answer", { bubbles: true, detail: { image, outputs, milliseconds, said, whole } }));
       }
     } catch (error) {
       board.say(`${about.network} gave no answer: ${error.message}`);
@@ -79,7 +81,7 @@ function startOwn(el, network, title, where) {
   return { stop, focus: board.focus };
 }
 
-/** Answers to the present image; `show(values)` makes another one present, and gives its arrays when the panels in sight follow it. */
+/** Answers to the present image; `show(values)` makes another one present and gives its arrays, `follow()` lets the panels follow. */
 function ownSource(network, title, first) {
   const { about } = network;
   const renderers = ownRenderers(about);
@@ -110,11 +112,10 @@ function ownSource(network, title, first) {
       }
       return renderer.shown;
     },
-    async show(values) {
+    show(values) {
       if (values !== image) [image, present] = [values, null];
-      const answered = await ask();
-      await update();
-      return answered;
+      return ask();
     },
+    follow: () => update(),
   };
 }
