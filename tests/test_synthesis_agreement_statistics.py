@@ -80,7 +80,16 @@ def test_constant_and_missing_scores_are_said_in_words() -> None:
     assert agreement.agree([told], names=["votes", "l1"]).pairs[0].note == "votes: an inner layer"
     assert agreement.agree([layer(l1=a, l2=a)], names=["votes", "l1"]).pairs[0].note == "votes: no filter has it"
     same = agreement.agree([layer(l1=a, l2=2 * a)]).pairs[0]
-    assert (same.rho, same.low, same.high, same.p, same.verdict) == (1, 1, 1, 0, "agree")
+    assert (same.rho, same.high, same.p, same.verdict) == (1, 1, pytest.approx(2 / math.factorial(9)), "agree") and 0.9 < same.low < 1
+
+
+def test_a_perfect_order_of_few_filters_shows_nothing() -> None:
+    few = np.arange(4.0)
+    pair = agreement.agree([layer(l1=few, isolation=-few)]).pairs[0]
+    assert (pair.rho, pair.p, pair.verdict) == (-1, pytest.approx(1 / 12), "not shown")
+    assert pair.low == -1 and pair.high > 0.5
+    pair = agreement.agree([layer(name=name, l1=few, isolation=few) for name in "pq"]).pairs[0]
+    assert (pair.rho, pair.p, pair.verdict) == (1, pytest.approx(2 / 24**2), "agree")
 
 
 def test_p_is_corrected_over_the_pairs_that_were_measured() -> None:

@@ -21,11 +21,13 @@ MEASURED = ("accuracy", "loss", *SCORES)  # columns of numbers that are not whol
 
 @dataclass(frozen=True)
 class AgreementStudy:
-    """The filters of a network by every lens. Columns: model, layer, removal, degenerate, n, accuracy, loss, filter and those of ``SCORES``.
+    """The filters of a network by every lens. Columns: model, layer, removal, degenerate, n, accuracy, loss, filter and those of
+    ``SCORES``.
 
     stages: beginnings of the names of the layers that take part, by default all; depthwise layers and the logits' own never do.
     n: images, class-balanced, which all numbers but the weights' are about; size, resize: of photographs, in pixels.
-    most: filters of a layer, the widest are drawn with ``seed``. isolated: filters of a layer of which ``isolation_images`` images are isolated.
+    most: filters of a layer, the widest are drawn with ``seed``. isolated: filters of a layer of which ``isolation_images`` images are
+        isolated.
     """
 
     source: str

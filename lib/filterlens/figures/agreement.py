@@ -36,8 +36,8 @@ COLOURS = {"opposite": "#d55e00", "not shown": "0.6", "agree": "#0072b2"}
 def agreement_matrix(result: Agreement, ax: Axes, *, title: str | None = None) -> Axes:
     """Spearman's rho of every two scores: colours on both sides, its number below the diagonal, its interval above.
 
-    In bold where it is shown (corrected p at most 1 - level), pale where it is not; framed where two scores go against each other. Grey: not
-    measured. Raises TypeError naming result or title.
+    In bold where it is shown (corrected p at most 1 - level), pale where it is not; framed where two scores go against each other. Grey:
+    not measured. Raises TypeError naming result or title.
     """
     instance("result", result, Agreement)
     if title is not None and not isinstance(title, str):
@@ -96,6 +96,6 @@ def layers(pairs: Sequence[Pair], ax: Axes) -> Axes:
     ax.axvline(0, color="0.3", linewidth=0.8)
     ax.set_yticks(np.arange(len(pairs)), [f"{pair.where} ({pair.n})" for pair in pairs], fontsize=7)
     ax.set(xlim=(-1, 1), ylim=(len(pairs) - 0.5, -0.5), xlabel="Spearman's ρ", ylabel="layer (filters)")
-    sense = SCORES[first.a].sense * SCORES[first.b].sense
-    ax.set_title(f"{WORDS[first.a]} and {WORDS[first.b]}: agreement is {'right' if sense > 0 else 'left'} of 0", fontsize=10)
+    side = "right" if SCORES[first.a].sense * SCORES[first.b].sense > 0 else "left"
+    ax.set_title(f"{WORDS[first.a]} and\n{WORDS[first.b]}: agreement is {side} of 0", fontsize=10)
     return ax

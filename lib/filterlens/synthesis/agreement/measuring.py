@@ -40,8 +40,8 @@ def scores(
 ) -> FilterScores:
     """The numbers of ``SCORES`` for the filters of a layer.
 
-    The rankings by redundancy see the weights of the whole layer. Damage is measured by removing each filter (``damage``). The class entropy
-    is that of the mean positive response after the layer's own normalisation and activation; with one image of each class it is an
+    The rankings by redundancy see the weights of the whole layer. Damage is measured by removing each filter (``damage``). The class
+    entropy is that of the mean positive response after the layer's own normalisation and activation; with one image of each class it is an
     entropy over images. Influence, and the damage without a pooled feature, belong to pooled features: only the
     layer that writes them, one filter each, has those numbers. In a residual network others write into them too, so that to remove
     the last layer's filter and to remove the feature are two things, and there are two damages.

@@ -49,10 +49,10 @@ REMOVALS = {
 class FilterScores:
     """Numbers for m filters of one layer of one network.
 
-    ``filters`` (m,) int64: their indices; ``values``: the names of ``SCORES``, each with a tensor (m,) in double precision, NaN where there is
-    no such number; ``notes``: why, for the names without any. ``removal``: a key of ``REMOVALS``, what removing a filter means in this
-    layer. ``accuracy``, ``loss``: of the whole network on the ``n_images`` images, in [0, 1] and in nats. ``degenerate``: the layer's positional
-    ranking is one of several that its weights allow.
+    ``filters`` (m,) int64: their indices; ``values``: the names of ``SCORES``, each with a tensor (m,) in double precision, NaN where
+    there is no such number; ``notes``: why, for the names without any. ``removal``: a key of ``REMOVALS``, what removing a filter means
+    in this layer. ``accuracy``, ``loss``: of the whole network on the ``n_images`` images, in [0, 1] and in nats. ``degenerate``: the
+    layer's positional ranking is one of several that its weights allow.
     """
 
     model: str

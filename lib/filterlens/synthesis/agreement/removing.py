@@ -24,9 +24,9 @@ from .resumed import Edit, Resumed, cross_entropies, deaf, mute
 class Damage:
     """Leave-one-out of m filters: what the network gets worse by without each.
 
-    ``filters`` (m,) int64; ``loss_rise`` (m,): rise of the mean cross-entropy, in nats; ``accuracy_drop`` (m,): loss of accuracy, in steps of
-    1 / n_images; both in double precision and below 0 where the network is better off. ``loss``, ``accuracy``: of the whole network.
-    ``removal``: a key of ``REMOVALS``.
+    ``filters`` (m,) int64; ``loss_rise`` (m,): rise of the mean cross-entropy, in nats; ``accuracy_drop`` (m,): loss of accuracy, in
+    steps of 1 / n_images; both in double precision and below 0 where the network is better off. ``loss``, ``accuracy``: of the whole
+    network. ``removal``: a key of ``REMOVALS``.
     """
 
     layer: str

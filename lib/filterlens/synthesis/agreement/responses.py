@@ -26,8 +26,8 @@ def mean_responses(model: nn.Module, point: Point, shown: Callable[[slice], Tens
 def class_entropies(responses: Tensor, labels: Tensor) -> Tensor:
     """Entropy of each filter's mean responses by class, as shares, over the log of the number of classes: (k,) in [0, 1].
 
-    responses: (n, k), none below 0. labels: (n,) integers. 0: one class has all of the response, 1: all classes have the same. NaN for a filter that
-    is silent on all images, and for all filters where the images are of one class.
+    responses: (n, k), none below 0. labels: (n,) integers. 0: one class has all of the response, 1: all classes have the same. NaN for a
+    filter that is silent on all images, and for all filters where the images are of one class.
     """
     present, own = labels.unique(return_inverse=True)
     count = own.bincount(minlength=len(present)).double()

@@ -35,7 +35,7 @@ class Resumed:
         self.model = bare_copy(model)
         ended = _ended(self.model, example, before, until)
         self.names = [name for name in ended if not any(name.startswith(f"{other}.") for other in ended)]
-        self.memory: dict[str, list[Tensor]] = {}
+        self.memory: dict[str, list[Callable[[], Tensor]]] = {}
         self.images = example
 
     def remember(self, images: Tensor) -> Tensor:
@@ -49,10 +49,8 @@ class Resumed:
             for name in self.names:
                 stack.callback(self.model.get_submodule(name).register_forward_hook(keep(name)).remove)
             logits = self.model(images.clone())
-        # what a later in-place step overwrites is copied each time, the rest is handed out as it is
         self.memory = {
-            name: [(lambda copy=copy: copy.clone()) if output._version > version else (lambda copy=copy: copy) for output, copy, version in calls]
-            for name, calls in kept.items()
+            name: [_hands_out(copy, output._version > version) for output, copy, version in calls] for name, calls in kept.items()
         }  # fmt: skip
         self.images = images
         return logits
@@ -67,6 +65,11 @@ class Resumed:
             for edit in edits:
                 stack.callback(edit(self.model).remove)
             return self.model(self.images.clone())
+
+
+def _hands_out(kept: Tensor, changes: bool) -> Callable[[], Tensor]:
+    """What a later in-place step overwrites is copied each time, the rest is handed out as it is."""
+    return kept.clone if changes else lambda: kept
 
 
 class _Recall:

@@ -17,8 +17,8 @@ DIGITS = 6  # significant ones that are kept
 
 
 def to_rows(found: FilterScores) -> list[dict[str, Any]]:
-    """A dict for each filter of a layer: model, layer, removal, degenerate, n (images), accuracy and loss (of the whole network), filter, and
-    the names of ``SCORES``, to six significant digits. Why a number is missing is not kept. Raises TypeError naming found.
+    """A dict for each filter of a layer: model, layer, removal, degenerate, n (images), accuracy and loss (of the whole network), filter,
+    and the names of ``SCORES``, to six significant digits. Why a number is missing is not kept. Raises TypeError naming found.
     """
     if not isinstance(found, FilterScores):
         raise TypeError(f"found: got {checks.describe(found)}, expected FilterScores")

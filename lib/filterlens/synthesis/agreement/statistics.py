@@ -28,9 +28,9 @@ FEWEST = 4  # filters of a layer that take part
 class Pair(NamedTuple):
     """Two scores over ``n`` filters of ``layers`` layers.
 
-    ``rho``: Spearman's, within layers; ``low``, ``high``: its interval; ``p``: two-sided, ``p_adjusted``: over all pairs of the table. NaN where
-    there is nothing to measure, and ``note`` says why. ``verdict``: one of ``VERDICTS``; of two scores of opposite sense (``SCORES``) a
-    negative rho is agreement. ``where``: "" for all layers together.
+    ``rho``: Spearman's, within layers; ``low``, ``high``: its interval; ``p``: two-sided, ``p_adjusted``: over all pairs of the table.
+    NaN where there is nothing to measure, and ``note`` says why. ``verdict``: one of ``VERDICTS``; of two scores of opposite sense
+    (``SCORES``) a negative rho is agreement. ``where``: "" for all layers together.
     """
 
     a: str
@@ -49,8 +49,8 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """All pairs of some scores: ``pairs``, those that do not agree first, ``names`` of the scores, ``level`` of the intervals, ``correction`` of p;
-    ``n_filters`` and ``n_layers`` that were given."""
+    """All pairs of some scores: ``pairs``, those that do not agree first, ``names`` of the scores, ``level`` of the intervals,
+    ``correction`` of p; ``n_filters`` and ``n_layers`` that were given."""
 
     pairs: tuple[Pair, ...]
     names: tuple[str, ...]
@@ -71,8 +71,8 @@ def agree(
 ) -> Agreement:  # fmt: skip
     """Spearman's rho of every two scores over the filters of some layers, of one network or several.
 
-    found: one layer or more. Ranks are taken within each layer, in shares of its filters, ties share their mean; rho is the correlation of all of
-        them together, so that a layer counts by its filters. A layer where one of the two is constant, or that has fewer than
+    found: one layer or more. Ranks are taken within each layer, in shares of its filters, ties share their mean; rho is the correlation
+        of all of them together, so that a layer counts by its filters. A layer where one of the two is constant, or that has fewer than
         4 filters with both numbers, says nothing and is left out.
     names: of scores, by default those of ``SCORES`` that any layer has.
     level: of the intervals, in (0, 1). They are about these layers, taken as given: other layers may differ more.
@@ -80,8 +80,9 @@ def agree(
         do depend on each other; "bh" (Benjamini and Hochberg 1995) is less strict (``scipy.stats.false_discovery_control``).
 
     p is that of a partial correlation: with n filters in L layers, t on n - L - 1 degrees of freedom; the interval has n - L - 2. Under
-    10 filters both are rough. Order of the pairs: those that go against each other, those without evidence either way, those that
-    agree; each by rho in the direction of agreement, the least first; those that cannot be measured come last.
+    10 filters both are rough; p is never below what a permutation of the filters within layers could give, 1/12 for 4 filters. Order of
+    the pairs: those that go against each other, those without evidence either way, those that agree; each by rho in the direction of
+    agreement, the least first; those that cannot be measured come last.
 
     Raises TypeError or ValueError naming the argument.
     """
@@ -131,9 +132,11 @@ def _measured(found: Sequence[FilterScores], a: str, b: str, level: float, where
     n, layers = together.shape[1], len(parts)
     rho = float(np.clip((together[0] * together[1]).sum() / math.sqrt((together[0] ** 2).sum() * (together[1] ** 2).sum()), -1, 1))
     free = n - layers - 1
-    p = 0.0 if abs(rho) == 1 else float(2 * t.sf(abs(rho) * math.sqrt(free / (1 - rho * rho)), free))
-    width = float(norm.ppf((1 + level) / 2)) * math.sqrt((1 + rho * rho / 2) / (free - 1))
-    low, high = (rho, rho) if abs(rho) == 1 else (math.tanh(math.atanh(rho) + side * width) for side in (-1, 1))
+    p = float(2 * t.sf(abs(rho) * math.sqrt(free / (1 - rho * rho)), free)) if abs(rho) < 1 else 0.0
+    p = max(p, 2 * math.exp(-sum(math.lgamma(part.shape[1] + 1) for part in parts)))  # no permutation of the filters can give less
+    half = 1 - 6 / (n**3 - n)  # a perfect order counts as half a swap of neighbours away from it
+    middle, width = math.atanh(min(half, max(-half, rho))), float(norm.ppf((1 + level) / 2)) * math.sqrt((1 + rho * rho / 2) / (free - 1))
+    low, high = min(rho, math.tanh(middle - width)), max(rho, math.tanh(middle + width))
     said = [f"{name} is constant in {count} of the layers, left out" for name, count in silent.items() if count]
     return Pair(a, b, rho, low, high, p, math.nan, n, layers, "", "; ".join(said), where)
 
