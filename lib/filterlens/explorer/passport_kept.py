@@ -30,7 +30,9 @@ from filterlens.models import CheckpointError, checkpoints
 from filterlens.synthesis.passport import Passport, Place, of_network
 from filterlens.synthesis.passport.make import checked_filter
 
-PIXELS, LEVELS = 112, 32  # of a kept picture's longer side; of a colour in computed ones
+COMMAND = "filterlens.explorer.passport_states()"
+PIXELS, LEVELS = 80, 20  # of a kept picture's longer side; of a colour in computed ones
+ADDED = ("versions", "date", "sha256")  # to a story by its file
 NO_PASSPORTS = "holds no states of the passport's explorer"
 
 
@@ -84,17 +86,22 @@ class PassportStates:
         """
         return passport_explorer(self.filters, self.clouds, **options)
 
-    def save(self, path: str | Path, story: Mapping[str, Any]) -> Path:
+    def save(self, path: str | Path, story: Mapping[str, Any] | None = None) -> Path:
         """Write an .npz file and its story, both whole or not at all; returns the path of the first.
 
-        story: JSON types, how the passports were made; versions, date and sha256 are added. Raises TypeError naming path or story.
+        story: JSON types, how the passports were made, by default as ``passport_states`` tells it; versions, date and sha256 are added.
+        Raises TypeError or ValueError naming path or story.
         """
         if not isinstance(path, str | Path):
             raise TypeError(f"path: got {checks.describe(path)}, expected the path of an .npz file")
+        story = self.story if story is None else story
         if not isinstance(story, Mapping):
             raise TypeError(f"story: got {checks.describe(story)}, expected a dict")
+        if not story:
+            raise ValueError("story: got an empty one, expected how the passports were made")
+        story = {key: value for key, value in story.items() if key not in ADDED}
         try:
-            json.dumps(dict(story))
+            json.dumps(story)
         except (TypeError, ValueError) as error:
             raise TypeError(f"story: expected text, numbers, lists and dicts ({error})") from error
         pixels = _Pixels()
@@ -109,7 +116,7 @@ class PassportStates:
         part = target.with_suffix(".npz.part")
         try:
             part.write_bytes(file.getvalue())
-            return checkpoints.keep(part, target, dict(story))
+            return checkpoints.keep(part, target, story)
         finally:
             part.unlink(missing_ok=True)
 
@@ -141,7 +148,7 @@ def passport_states(
 ) -> PassportStates:  # fmt: skip
     """The passports of some filters of some layers, one after the other; of the book's own by default, some 90 in about seven minutes.
 
-    chosen: which layers, and how many filters of each. steps, seed, root: as for ``synthesis.passport.of_network``. pixels, levels: as for
+    chosen: which layers, and how many filters of each; their ``story`` tells it. steps, seed, root: as for ``synthesis.passport.of_network``. pixels, levels: as for
     ``PassportStates.of``. A network of 1,000 classes whose images have no labels is told ImageNet's names.
 
     Raises TypeError or ValueError naming the argument, before any passport is made, and what ``of_network`` raises.
@@ -161,7 +168,17 @@ def passport_states(
     options = {"steps": steps, "seed": seed, "root": root}
     bar = tqdm(asked, disable=not progress, desc="passports", unit="filter")
     made = (of_network(one.network, one.layer, filter, data=one.data, shown=one.shown, **options) for one, filter in bar)
-    return _gathered((_with_names(passport) for passport in made), pixels, levels)
+    states = _gathered((_with_names(passport) for passport in made), pixels, levels)
+    return replace(states, story=told(states, steps=steps, seed=seed))
+
+
+def told(states: PassportStates, *, steps: int, seed: int) -> dict[str, Any]:
+    """How states were made, as a story for their file: the command, its settings, and the filters by network and layer."""
+    filters: dict[str, list[int]] = {}
+    for one in states.filters:
+        filters.setdefault(f"{one.network}, {one.layer}", []).append(one.filter)
+    images = {one.network: one.about.partition("looked at with ")[2] for one in states.filters}
+    return {"command": COMMAND, "seed": seed, "steps": steps, "filters": filters, "images": images}
 
 
 def evenly_ranked(name: str, layer: str, n: int | None, *, seed: int = 0) -> list[int]:

@@ -15,7 +15,7 @@ from filterlens.explorer.passport_reading import KeptCloud, KeptFilter
 from filterlens.explorer.scatter import Scatter
 from filterlens.synthesis.passport.words import HEADINGS
 
-SIZE = 88  # pixels on the screen of a picture among others
+SIZE = 80  # pixels on the screen of a picture among others
 TITLE = "One filter, five lenses"
 
 
@@ -102,8 +102,8 @@ def _picture(found: KeptFilter, heading: str, said: str) -> Iterator[panels.Pane
 
 
 def _content(found: KeptFilter, heading: str, said: str) -> Iterator[panels.Panel]:
-    pictures = [image for _, row in found.rows for image in row]
-    yield panels.Pictures(title=heading, note=said, pictures=pictures, columns=len(found.rows[0][1]), size=SIZE)
+    for at, (number, row) in enumerate(found.rows):
+        yield panels.Pictures(title=f"And of image {number}" if at else heading, note="" if at else said, pictures=row, size=SIZE)
     if found.failed:
         reasons = [f"{name}: {why}." for name, why in found.failed.items()]
         yield panels.Text(title="Methods without an answer", text="\n\n".join(reasons))

@@ -17,6 +17,7 @@ from filterlens.synthesis.passport.parts import in_order, named
 from filterlens.synthesis.passport.pngs import channels
 from filterlens.synthesis.passport.words import METHOD_NAMES, RANKINGS, about, measured, sentence, shares
 
+DECODED = 112  # pixels of a side: fine gratings, which averaging would wipe out
 MOST = 12  # classes, archetypes or gates with a bar, as on the sheet
 
 
@@ -77,8 +78,8 @@ def kept_cloud(place: Place) -> KeptCloud:
 def kept_filter(passport: Passport, cloud: int | None, *, pixels: int, levels: int) -> KeptFilter:
     """A passport's words, numbers and pictures.
 
-    cloud: number of its ``kept_cloud``. pixels: of the longer side of a picture at most; larger ones are averaged down. levels: of
-    colour in computed pictures.
+    cloud: number of its ``kept_cloud``. pixels: of the longer side of a picture at most; larger ones are averaged down, the decoded
+    picture from 112 on. levels: of colour in computed pictures.
     """
     place, classes, picture, content, gates = (getattr(passport, part) for part in PARTS)
     placed, decided, gated = isinstance(place, Place), isinstance(classes, Classes), isinstance(gates, Gates)
@@ -128,7 +129,7 @@ class _Pictures:
         image = found.decoded.images[0]
         h, w = image.shape[1:]
         alt = f"Decoded picture of filter {self.passport.filter}, {h} by {w} pixels, largest magnitude {float(image.abs().max()):.3g}"
-        return self._signed(image, alt=alt)
+        return self._signed(image, alt=alt, pixels=max(DECODED, self.pixels))
 
     def rows(self, found: Content) -> tuple[tuple[int, tuple[panels.Image, ...]], ...]:
         return tuple((number, tuple(self._row(found, at, number))) for at, number in enumerate(found.chosen.tolist()))
@@ -157,14 +158,14 @@ class _Pictures:
                 made.append(self._signed(given[at], alt=alt, label=said))
         return made
 
-    def _signed(self, values: Tensor, *, alt: str, label: str = "") -> panels.Image:
-        shown = panels.signed(self._small(values.nan_to_num(0)), alt=alt, label=label)
+    def _signed(self, values: Tensor, *, alt: str, label: str = "", pixels: int | None = None) -> panels.Image:
+        shown = panels.signed(self._small(values.nan_to_num(0), pixels), alt=alt, label=label)
         return replace(shown, values=_signed_levels(shown.values, self.levels))
 
-    def _small(self, image: Tensor) -> Tensor:
-        """(1 or 3, h, w), of ``pixels`` at most."""
+    def _small(self, image: Tensor, pixels: int | None = None) -> Tensor:
+        """(1 or 3, h, w), of so many pixels a side at most."""
         image = channels(image.detach().cpu().double())
-        factor = max(image.shape[1:]) / self.pixels
+        factor = max(image.shape[1:]) / (pixels or self.pixels)
         if factor <= 1:
             return image
         return interpolate(image[None], size=[max(1, round(side / factor)) for side in image.shape[1:]], mode="area")[0]
