@@ -297,7 +297,7 @@ def test_shipped_features_read_the_test_images_as_their_story_says(name: str, mo
     kept = features.load(name)
     assert kept.test[0].shape == (10000, 64) and kept.test[1].bincount().tolist() == [1000] * 10 and kept.classes[6] == "frog"
     half = metrics.accuracy(kept.linear(kept.test[0]), kept.test[1])
-    assert abs(half - kept.about["accuracy_half_precision"]) <= 1e-4 and abs(half - kept.about["accuracy"]) <= 4e-4 and half > 0.87
+    assert abs(half - kept.about["accuracy_half_precision"]) <= 1e-4 and abs(half - kept.about["accuracy"]) <= 4e-4 and half > 0.85
     assert kept.ranks.n_images.tolist() == [5000] * 10 and kept.ranks.ranks.sum(1).max() <= 5000  # no rank twice in an image
     assert (kept.train is None) == ("--summary" in kept.about["command"])
     if kept.train:
