@@ -112,6 +112,14 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_figures_of_a_page_lead_to_their_files_and_other_pictures_do_not() -> None:
+    figure = '<img alt="A &lt;curve&gt;" src="../_images/6c48.jpg" />'
+    html = f'<p>{figure}</p><img src="../_static/logo.svg" alt="" /><img alt="b" src="../_images/x.png" />'
+    found = page.linked(html)
+    assert f'<p><a class="figure-link" href="../_images/6c48.jpg">{figure}</a></p><img src="../_static/logo.svg" alt="" />' in found
+    assert found.count("<a ") == 2 and found.endswith('<a class="figure-link" href="../_images/x.png"><img alt="b" src="../_images/x.png" /></a>')
+
+
 def test_a_page_weighs_itself_and_all_it_loads_each_once_and_compressed(site: Path) -> None:
     found = weights.weights(site)
     assert set(found) == {"a.html", "sub/b.html"}

@@ -1,7 +1,7 @@
 """A Sphinx extension for the pages: light icons, explorers and their script, the chapter's notebook to download.
 
 It listens to Sphinx three times: the directive ``explorer`` puts an explorer of a chapter into another page; before a page is
-written, the script is added if it shows one, and the link to its notebook; when all are written, the theme's icon script goes
+written, its figures are linked to their files, the script is added if it shows one, and the link to its notebook; when all are written, the theme's icon script goes
 (see ``icons``). Used by ``_config.yml`` only.
 """
 
@@ -25,6 +25,7 @@ FOLDER = "notebooks"  # where chapters lie: their sources in the project, their 
 _SCRIPT = re.compile(r'\s*(<!-- So that users can add custom icons -->\s*)?<script[^>]*/fontawesome\.js[^>]*></script>')
 _SHEETS = re.compile(r'(\bdata-sheets=")([^"]*")')
 _DOWNLOAD = re.compile(r'(<a href="[^"]+\.ipynb") target="_blank"(?=\s+class="btn btn-sm btn-download-notebook)')
+_FIGURE = re.compile(r'<img [^>]*?src="([^"]*/_images/[^"]+)"[^>]*/>')
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +52,14 @@ def moved(html: str, page: str) -> str:
     return _SHEETS.sub(lambda found: found[1] + ("" if way == "." else f"{way}/") + found[2], html)
 
 
+def linked(html: str) -> str:
+    """A page whose figures lead to their files: on a phone they are too small to read, and there they can be enlarged."""
+    return _FIGURE.sub(lambda found: f'<a class="figure-link" href="{found[1]}">{found[0]}</a>', html)
+
+
 def _before_page(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
+    if posixpath.dirname(pagename) == FOLDER:
+        context["body"] = linked(context["body"])
     if MARK in context.get("body", ""):
         app.add_css_file("explorer.css")
         app.add_js_file("explorer.js", loading_method="defer")
