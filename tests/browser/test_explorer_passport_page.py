@@ -1,10 +1,9 @@
-"""The passport's explorer in a bare page, from the states that are shipped: every control and click leads to what Python answers, and axe finds nothing."""
+"""The passport's explorer in a bare page, from the states that are shipped: every control leads to what Python answers, and axe finds nothing."""
 
 from __future__ import annotations
 
 import pytest
-from chromium import Watch
-from explorers import check, wait_for
+from explorers import check
 from playwright.sync_api import Locator, Page
 from regions import assert_fits_and_clean
 from test_explorers import changed, names, turn
@@ -31,18 +30,6 @@ def test_every_control_leads_to_what_python_answers(root: Locator, explorer: Exp
         turn(root, axis, hand)
         changed(root, axis, before)
         before = check(root, explorer)
-
-
-def test_a_filter_is_picked_in_the_cloud_by_its_keys(watch: Watch, root: Locator, explorer: Explorer) -> None:
-    first, second = explorer._space.options("filter", explorer.picked)
-    assert watch.sheets() == []
-    cloud = root.locator(".fl-scatter")
-    cloud.focus()
-    points = next(panel for panel in explorer._answer_0["panels"] if panel["kind"] == "scatter")["names"]
-    for _ in range(points.index(f"filter {second}") - points.index(f"filter {first}")):
-        cloud.press("ArrowRight")
-    cloud.press("Enter")
-    check(root, explorer, pick=wait_for(root, filter=second))
 
 
 @pytest.mark.parametrize("width", [1280, 375])
