@@ -38,7 +38,7 @@ TINY = {
     "isolation-descent-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "max_iter": 3, "points": (2, 5)},
     "isolation-squeezenet": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
     "isolation-vgg16-blocks": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
-    **{f"adversarial-resnet20-{kind}": {"per_class": (1, 3), "n_test": 2, "n_slow": 1, "slow_train": 1, "attacks": ("fgsm", "local_search"), "group": 8, "options": {"local_search": {"R": 1, "candidates": 2, "d": 1, "t": 2}}}
+    **{f"adversarial-resnet20-{kind}": {"per_class": (1, 3), "n_test": 2, "n_slow": 1, "attacks": ("fgsm", "local_search"), "group": 8, "options": {"local_search": {"R": 1, "candidates": 2, "d": 1, "t": 2}}}
        for kind in ("std", "csg", "fixed")},
     **{f"carlini-wagner-resnet20-{kind}": {"n_slow": 1, "n_test": 1, "options": {"cw": {"search_steps": 1, "iterations": 2}}}
        for kind in ("std", "csg", "fixed")},

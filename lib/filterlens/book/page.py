@@ -1,8 +1,8 @@
 """A Sphinx extension for the pages: light icons, explorers and their script, the chapter's notebook to download.
 
 It listens to Sphinx three times: the directive ``explorer`` puts an explorer of a chapter into another page; before a page is
-written, its figures are linked to their files, the script is added if it shows one, and the link to its notebook; when all are written, the theme's icon script goes
-(see ``icons``). Used by ``_config.yml`` only.
+written, its figures are linked to their files, the script is added if it shows one, and the link to its notebook; when all are
+written, the theme's icon script goes (see ``icons``). Used by ``_config.yml`` only.
 """
 
 from __future__ import annotations

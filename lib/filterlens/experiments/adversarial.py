@@ -32,8 +32,8 @@ class Adversarial:
     A row without a detector tells how many of the n images predicted right (of the test set, ``n_test`` per class) an attack turned, and the
     medians of its distortions; one with a detector its accuracy and ROC-AUC on those test images and their adversarial twins, trained with
     ``per_class`` images of each class and theirs; images that an attack left as they were are no adversarial ones. Detectors see the
-    targeted samples of FGSM and PGD, which the appendix words in detail. The slow attacks take ``n_slow`` images per class; "cw" gives a
-    detector ``slow_train`` of each, the black-box attacks none.
+    targeted samples of FGSM and PGD, which the appendix words in detail. The slow attacks take ``n_slow`` images per class, and no
+    detector.
     """
 
     source: str
@@ -42,7 +42,6 @@ class Adversarial:
     per_class: tuple[int, ...] = (500, 1000, 2000)
     n_test: int = 100
     n_slow: int = 5
-    slow_train: int = 5
     options: dict[str, dict] = field(default_factory=lambda: dict(SHORTER))
     attacks: tuple[str, ...] = ("fgsm", "pgd")
     seed: int = 0
@@ -74,8 +73,7 @@ class Adversarial:
              **{key: float(found[key][moved].median()) if turned else float("nan") for key in ("linf", "l2")},
              "accuracy": float("nan"), "auc": float("nan")}
         ]  # fmt: skip
-        trained = self.per_class if targeted else (self.slow_train,) if name == "cw" and self.per_class else ()
-        for per_class in trained:
+        for per_class in self.per_class if targeted else ():
             train = _first(begun.train, per_class)
             seen = self._attacked(begun, name, targeted, train, "train")
             for detector in adversarial.DETECTORS:

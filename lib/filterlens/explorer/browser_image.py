@@ -8,12 +8,9 @@ of decoded filters, class scores; influential features, decomposed logits, class
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
@@ -23,6 +20,7 @@ from filterlens import checks, features, models
 from filterlens.explorer import browser, panels, sheets
 from filterlens.explorer.axes import Axes, Axis
 from filterlens.explorer.browser_answers import Answers
+from filterlens.explorer.published import Published, embedded
 from filterlens.lenses.decoding import decode
 from filterlens.models import Normalization
 
@@ -30,7 +28,7 @@ SPOKEN = {"lenet": "LeNet", "resnet20": "ResNet-20", "resnet32": "ResNet-32", "r
 STRONGEST = -1  # the class with the largest logit, as an option of the axis ``target``
 
 
-class OwnImage(anywidget.AnyWidget):
+class OwnImage(Published):
     """A board and the panels that follow it; made by ``own_image``. ``image`` (c, h, w) in [0, 1] is what was last asked about, or None."""
 
     _esm = browser.module()
@@ -65,16 +63,8 @@ class OwnImage(anywidget.AnyWidget):
     def _page(self, folder: str, about: dict[str, Any], names: dict[str, str], size: int) -> str:
         does = "Draw a digit, or drop or take a photograph of one." if about["size"][0] == 1 else "Drop a photograph, or take one."
         state = {"title": self.title, "network": about["network"], "bytes": size, "does": does, "files": names}
-        data = json.dumps(state, ensure_ascii=False).replace("</", "<\\/").replace("<!--", "<\\u0021--")
         shown = f'<p class="fl-fallback">{html.escape(f"{self.title}: this part of the page needs JavaScript.")}</p>'
-        return f'<div data-filterlens-own-image data-sheets="{quote(folder)}/">{shown}<script type="application/json">{data}</script></div>'
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**options)
-        if self._html is None or bundle is None:
-            return bundle
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, "text/html": self._html}, metadata
+        return embedded("data-filterlens-own-image", folder, shown, state)
 
 
 def own_image(

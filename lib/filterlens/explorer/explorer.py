@@ -9,18 +9,16 @@ from __future__ import annotations
 import base64
 import html
 import inspect
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
 
-import anywidget
 import ipywidgets
 import traitlets
 
 from filterlens import checks
 from filterlens.explorer import panels, script, sheets
 from filterlens.explorer.axes import Axes, Option, among
+from filterlens.explorer.published import Published, embedded
 
 
 class _Choice(traitlets.TraitType):
@@ -57,7 +55,7 @@ class _Renderer:
         return panels.picture_of(panels.shown(self.call(**{name: pick[name] for name in self.arguments})))
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(Published):
     """Pick a value on each axis and see panels.
 
     axes: a dict from names to options: a list, a dict with one list per option of an earlier axis (the filters of a layer), or
@@ -210,19 +208,7 @@ class Explorer(anywidget.AnyWidget):
         if image is not None:
             png = base64.b64encode(panels.png(image)).decode()
             shown = f'<img class="fl-fallback" src="data:image/png;base64,{png}" alt="{html.escape(image.alt)}">'
-        data = (
-            json.dumps(state, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-            .replace("</", "<\\/")
-            .replace("<!--", "<\\u0021--")
-        )
-        return f'<div data-filterlens-explorer data-sheets="{quote(folder)}/">{shown}<script type="application/json">{data}</script></div>'
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**options)
-        if self._html is None or bundle is None:
-            return bundle
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, "text/html": self._html}, metadata
+        return embedded("data-filterlens-explorer", folder, shown, state)
 
 
 class Beside(ipywidgets.VBox):
