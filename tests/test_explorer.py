@@ -70,6 +70,20 @@ def test_an_axis_may_depend_on_two() -> None:
     assert space.settled({"net": "m", "layer": "b", "filter": 1}) == {"net": "m", "layer": "a", "filter": 7}
 
 
+def test_an_axis_that_depends_on_none_may_be_written_like_one_that_does() -> None:
+    plain, keyed = Axis([3, 4], labels={3: "three"}), Axis({(): [3, 4]}, labels={(): {3: "three"}})
+    assert Axes({"a": keyed}).encode() == Axes({"a": plain}).encode()
+    assert Axes({"a": plain}).encode()[0]["labels"] == [[[], [[3, "three"]]]]
+
+
+def test_labels_may_depend_on_other_axes() -> None:
+    axes = {"net": ["n", "m"], "image": Axis({"n": [0, 1], "m": [0]}, labels={"n": {0: "cat", 1: "dog"}, "m": {0: "ship"}})}
+    assert Axes(axes).encode()[1]["labels"] == [[["n"], [[0, "cat"], [1, "dog"]]], [["m"], [[0, "ship"]]]]
+    assert Axes(axes).restricted({"net": ["n"], "image": [1]}).encode()[1]["labels"] == [[["n"], [[1, "dog"]]]]
+    everywhere = {**axes, "image": Axis({"n": [0, 1], "m": [0]}, labels={0: "cat", 7: "nothing"})}
+    assert Axes(everywhere).encode()[1]["labels"] == [[["n"], [[0, "cat"]]], [["m"], [[0, "cat"]]]]
+
+
 def test_one_and_true_and_text_are_different_options() -> None:
     space = Axes({"on": [True, False], "n": [1, 0]})
     assert space.check({"on": False, "n": 0}) == {"on": False, "n": 0}

@@ -228,7 +228,7 @@ def test_the_explorer_starts_with_c_and_takes_every_part():
     assert [panel["kind"] for panel in explorer._answer_0["panels"]] == ["pictures", "text"]
     for axis, cell in zip(explorer._axes, CELLS, strict=False):
         assert (axis["name"], tuple(axis["cell"])) == (cell, CELLS[cell])
-        assert axis["options"][0][1] == [option for option, _ in sorted(axis["labels"])] == list(range(15))
+        assert axis["options"][0][1] == sorted(dict(axis["labels"][0][1])) == list(range(15))
 
 
 # ------------------------------------------------------------------------------------------------ the script against Python

@@ -363,7 +363,7 @@ def test_it_starts_with_five_and_hides_r_where_it_does_not_matter() -> None:
     assert "the network's name" in explorer._answer_0["panels"][0]["note"]
     axes = {axis["name"]: axis for axis in explorer._axes}
     assert axes["r"]["when"] == [["rule", ["count"]], ["linked", [FREE]]] and axes["linked"]["when"] == [["rule", ["count"]]]
-    assert dict(map(tuple, axes["image"]["labels"]))[1].startswith("1: second")
+    assert dict(axes["image"]["labels"][0][1])[1].startswith("1: second")
     linked = explorer._answer_2["panels"]
     explorer.linked = FREE
     assert explorer._answer_2["panels"] == linked

@@ -149,6 +149,36 @@ def test_axes_are_what_was_computed() -> None:
     assert isolation_explorer(states(), start={"layer": "1", "kernel": 26, "method": "guided"}).kernel == 26
 
 
+def test_several_networks_answer_as_each_does_alone() -> None:
+    networks, said = toy.networks(), {"large": "Random weights.", "small": ""}
+    explorer = isolation_explorer(networks, network={"large": "Random weights."})
+    start = {"network": "large", "layer": "early", "image": 0, "kernel": 4, "method": "isolation", "beta": 0.2, "other": "no other", "threshold": 0}
+    assert explorer.picked == start and list(explorer._space.axes) == list(start)
+    for network, found in networks.items():
+        alone = isolation_explorer(found, network=said[network])
+        assert "network" not in alone.picked
+        picks = [pick for pick in explorer._space.picks(["kernel", "method", "beta", "other"]) if pick.pop("network") == network]
+        assert picks == list(alone._space.picks(["kernel", "method", "beta", "other"]))
+        for pick in alone._space.picks(["layer", "image"]):
+            explorer.pick(network=network, **pick)
+            alone.pick(**pick)
+            assert explorer._answer_0["panels"] == alone._answer_0["panels"]
+    assert isolation_explorer({"large": networks["large"]}).picked == {axis: value for axis, value in start.items() if axis != "network"}
+    assert isolation_explorer(networks, start={"network": "small"}).beta == networks["small"].beta == 0.4
+    assert "Twice." in titled(drawn(isolation_explorer(networks, network="Twice."), network="small", image=1), "What drives")["note"]
+
+
+def test_options_are_called_as_their_network_calls_them() -> None:
+    explorer, program = isolation_explorer(toy.networks()), """
+      return job.picks.map((pick) => job.axes.map((axis) => optionsOf(axis, pick).map((option) => nameOf(axis, option, pick))));"""
+    picks = [{**explorer.picked, "image": 2}, {**isolation_explorer(toy.networks(), start={"network": "small"}).picked}]
+    large, small = node(program, {"axes": explorer._axes, "picks": picks})
+    assert large[:3] == [["large", "small"], ["early", "the wide layer", "late"], ["first", "second", "black"]]
+    assert small[:5] == [["large", "small"], ["the only layer"], ["black", "grainy"], ["2", "4 (silent)"], ["isolation", "LRP"]]
+    assert large[3] == ["1", "3 (silent)", "4 (silent)"] and large[4][2] == "Deconvolution"
+    assert (large[5], small[5]) == (["0.05", "0.2", "0.8"], ["0.05", "0.4"])
+
+
 def test_every_pick_is_answered() -> None:
     explorer = isolation_explorer(states())
     space, layers = explorer._space, states().layers
@@ -268,6 +298,9 @@ def test_a_page_fetches_a_file_for_each_layer_and_image(tmp_path: Path, monkeypa
     (renderer,) = state["renderers"]
     assert renderer["axes"] == ["layer", "image"] and len(renderer["sheets"]) == 9
     assert "data:image/png" in text and (tmp_path / "isolation.html").exists()
+    _, state = page_of(isolation_explorer(toy.networks()))
+    (renderer,) = state["renderers"]
+    assert renderer["axes"] == ["network", "layer", "image"] and renderer["starts"] == list(range(9 + 2))
 
 
 def test_the_page_draws_the_same_cases() -> None:

@@ -63,3 +63,13 @@ def states(pixels: int = 12) -> IsolationStates:
             methods=METHODS,
             options=OPTIONS,
         )
+
+
+@cache
+def networks() -> dict[str, IsolationStates]:
+    """The same, and a second network: a layer of the same name called otherwise, fewer and smaller pictures, other betas and methods."""
+    how = {"betas": (0.05, 0.4), "methods": ("isolation", "lrp"), "titles": ["black", "grainy"], "spoken": {"early": "the only layer"}}
+    grainy = torch.rand(1, 3, 14, 10, generator=torch.Generator().manual_seed(5))
+    shown = torch.cat([torch.zeros_like(grainy), grainy])
+    second = isolation_states(network(), {"early": [2, 4]}, shown, NORMALIZATION, options=OPTIONS, **how)
+    return {"large": states(), "small": second}

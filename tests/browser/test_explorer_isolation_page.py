@@ -15,7 +15,7 @@ from toy_explorers import isolation_toy
 from filterlens.explorer import Explorer
 
 TOY = isolation_toy
-START = {"layer": "early", "image": 0, "kernel": 4, "method": "isolation", "beta": 0.2, "other": "no other", "threshold": 0}
+START = {"network": "large", "layer": "early", "image": 0, "kernel": 4, "method": "isolation", "beta": 0.2, "other": "no other", "threshold": 0}
 
 
 def panel(root: Locator, title: str) -> Locator:
@@ -47,10 +47,27 @@ def test_kernel_method_and_beta_fetch_nothing_another_image_does(watch: Watch, r
 def test_every_control_leads_to_what_python_answers(root: Locator, explorer: Explorer, hand: str) -> None:
     assert names(root) == list(START)
     before = check(root, explorer)
-    for axis in ("other", "threshold", "beta", "kernel", "layer", "other", "kernel", "image", "beta", "method", "kernel", "layer"):
+    moves = ("other", "threshold", "beta", "kernel", "layer", "other", "kernel", "image", "beta", "method", "kernel", "layer")
+    for axis in (*moves, "network", "image", "method", "kernel", "network"):
         turn(root, axis, hand)
         changed(root, axis, before)
         before = check(root, explorer)
+
+
+def test_each_network_has_its_own_layers_images_methods_and_betas(watch: Watch, root: Locator, explorer: Explorer) -> None:
+    def offered(axis: str) -> list[str]:
+        return root.locator(f"select[name={axis}] option").all_inner_texts()
+
+    assert (offered("layer"), offered("image")) == (["early", "the wide layer", "late"], ["first", "second", "black"])
+    choose(root, "layer", "the wide layer", layer="1")
+    choose(root, "image", "black", image=2)
+    check(root, explorer, pick=choose(root, "network", "small", network="small", layer="early", image=0))
+    assert offered("image") == ["black", "grainy"] and offered("method") == ["isolation", "LRP"] and offered("kernel") == ["2", "4 (silent)"]
+    expect(root.locator("select[name=layer]")).to_be_hidden()  # nothing to choose
+    expect(panel(root, "What drives")).to_contain_text("of the only layer")
+    seen = len(watch.sheets())
+    check(root, explorer, pick=choose(root, "image", "grainy", image=1))
+    assert len(watch.sheets()) >= seen > 0
 
 
 def test_methods_betas_and_kernels_are_picked_by_click(root: Locator, explorer: Explorer) -> None:

@@ -11,8 +11,8 @@ from explorers import check, wait_for
 from laboratory import Notebook, laboratory, write
 from playwright.sync_api import Page, expect
 
-from filterlens import models
-from filterlens.explorer import Explorer, decoding_explorer
+from filterlens import models, sources
+from filterlens.explorer import Explorer, IsolationStates, decoding_explorer, isolation_explorer
 
 CELLS = (
     """import torch
@@ -29,6 +29,10 @@ def number(side):
         raise ValueError("no such side, on purpose")
     return panels.Text(text=f"side {side}")
 Explorer({"side": [1, 2, 3]}, number)""",
+    """from filterlens import sources
+from filterlens.explorer import IsolationStates, isolation_explorer
+kept = sources.project_home() / "data" / "states"
+isolation_explorer({name: IsolationStates.load(kept / f"isolation-{name}.npz") for name in ("lite0", "resnet20")})""",
 )
 
 
@@ -66,6 +70,20 @@ def test_a_pick_is_computed_by_the_kernel_and_python_moves_the_widget(page: Page
     notebook.run(2)
     check(root, truth, pick=wait_for(root, layer="conv2", filter=7))
     expect(root.locator("select[name=layer]")).to_have_value("conv2")
+
+
+def test_kept_states_of_two_networks_are_answered_by_the_kernel(page: Page, address: str) -> None:
+    root = Notebook(page, address).run(4).locator(".fl-explorer")
+    kept = sources.project_home() / "data" / "states"
+    truth = isolation_explorer({name: IsolationStates.load(kept / f"isolation-{name}.npz") for name in ("lite0", "resnet20")})
+    check(root, truth, pick=wait_for(root, network="lite0"))
+    for axis in ("network", "kernel"):
+        root.locator(f"select[name={axis}]").focus()
+        page.keyboard.press("ArrowDown")
+        options = truth._space.options(axis, truth.picked)
+        below = options[options.index(truth.picked[axis]) + 1]
+        check(root, truth, pick=wait_for(root, **{axis: below}))
+    assert truth.network == "resnet20"
 
 
 def test_a_function_that_raises_says_so_in_its_place_and_the_widget_stays_alive(page: Page, address: str) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
-from toy_isolation import states
+from toy_isolation import networks
 
 from filterlens.explorer import Axis, Explorer, influence_explorer, isolation_explorer, panels, prewitt_explorer, script, simplex_explorer
 from filterlens.lenses.influence import count_ranks
@@ -101,8 +101,8 @@ def simplex_toy() -> Explorer:
 
 
 def isolation_toy() -> Explorer:
-    """Layers of several kernels, of many and of one; silent kernels; maps of one unit; five ways to an input."""
-    return isolation_explorer(states(), network="A toy.", title="A toy's kernels")
+    """Two networks; layers of several kernels, of many and of one; silent kernels; maps of one unit; five ways to an input."""
+    return isolation_explorer(networks(), network={"large": "A toy."}, title="A toy's kernels")
 
 
 def prewitt_toy() -> Explorer:

@@ -24,8 +24,9 @@ CONTROLS = ("select", "slider")
 class Axis:
     """One thing to pick. ``options``: values, or a dict from an option of the axis ``by`` to values.
 
-    ``by``: name of the earlier axis the keys belong to (a tuple of names, if the keys are tuples); found by itself if just one
-    earlier axis has these options. ``labels``: what to call an option (its own value, unless given); ``label``: what to call the axis.
+    ``by``: name of the earlier axis the keys belong to (a tuple of names, if the keys are tuples; none, if the only key is ``()``); found
+    by itself if just one earlier axis has these options. ``label``: what to call the axis; ``labels``: what to call an option (its own
+    value, unless given), or keys as in the dict of options -> what to call options there.
     ``control``: "select", or "slider" for ordered numbers; ``cell``: row and column, for axes that form a grid.
     ``when``: other axes and their options beside which this one matters; beside others its control is hidden, its value stays.
     ``marks``: keys as in the dict of options -> what is said of some of them there ("silent"); they are greyed in a list.
@@ -34,7 +35,7 @@ class Axis:
     options: Iterable[Option] | Mapping[Any, Iterable[Option]]
     by: str | tuple[str, ...] = ()
     label: str = ""
-    labels: Mapping[Option, str] = field(default_factory=dict)
+    labels: Mapping[Option, str] | Mapping[Any, Mapping[Option, str]] = field(default_factory=dict)
     control: str = "select"
     cell: tuple[int, int] | None = None
     when: Mapping[str, Iterable[Option]] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Axes:
         self.axes: dict[str, Axis] = {}
         self.by: dict[str, tuple[str, ...]] = {}
         self._lists: dict[str, dict[tuple, list[Option]]] = {}
+        self._texts: dict[str, dict[str, dict[tuple, Mapping[Option, str]]]] = {}
         for name, given in axes.items():
             if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
                 raise ValueError(f"axes: got the name {name!r}, expected a Python name that does not begin with '_'")
@@ -58,7 +60,9 @@ class Axes:
             self._add(name, axis)
         for name, axis in self.axes.items():
             self._check_when(f"axes[{name!r}].when", axis.when)
-            self._check_marks(name, axis)
+            same = all(isinstance(text, str) for text in axis.labels.values())  # whatever the axis depends on
+            labels = dict.fromkeys(self._lists[name], axis.labels) if same else self._keyed(name, "labels", axis.labels)
+            self._texts[name] = {"labels": labels, "marks": self._keyed(name, "marks", axis.marks)}
 
     def _check_when(self, argument: str, when: object) -> None:
         if not isinstance(when, Mapping):
@@ -69,21 +73,25 @@ class Axes:
             if unknown:
                 raise ValueError(f"{argument}[{other!r}]: got {unknown[:3]}, expected some of {_some(every)}")
 
-    def _check_marks(self, name: str, axis: Axis) -> None:
-        if not isinstance(axis.marks, Mapping):
-            raise TypeError(f"axes[{name!r}].marks: got {checks.describe(axis.marks)}, expected a dict of dicts from options to text")
-        for key, marked in axis.marks.items():
-            options = self._lists[name].get(key if isinstance(key, tuple) else (key,), [])
-            if not isinstance(marked, Mapping) or not all(isinstance(text, str) for text in marked.values()):
-                raise TypeError(f"axes[{name!r}].marks[{key!r}]: got {checks.describe(marked)}, expected a dict from options to text")
-            if unknown := [option for option in marked if not among(option, options)]:
-                raise ValueError(f"axes[{name!r}].marks[{key!r}]: got {unknown[:3]}, expected some of {_some(options)}")
+    def _keyed(self, name: str, kind: str, given: object) -> dict[tuple, Mapping[Option, str]]:
+        """What is said of options beside those of the axes that theirs depends on, checked."""
+        argument = f"axes[{name!r}].{kind}"
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{argument}: got {checks.describe(given)}, expected a dict of dicts from options to text")
+        keyed = {key if isinstance(key, tuple) else (key,): texts for key, texts in given.items()}
+        for key, texts in keyed.items():
+            options = self._lists[name].get(key, [])
+            if not isinstance(texts, Mapping) or not all(isinstance(text, str) for text in texts.values()):
+                raise TypeError(f"{argument}[{key!r}]: got {checks.describe(texts)}, expected a dict from options to text")
+            if unknown := [option for option in texts if not among(option, options)]:
+                raise ValueError(f"{argument}[{key!r}]: got {unknown[:3]}, expected some of {_some(options)}")
+        return keyed
 
     def _add(self, name: str, axis: Axis) -> None:
         if isinstance(axis.options, Mapping):
             by = self._owners(name, axis)
             keys = [key if isinstance(key, tuple) else (key,) for key in axis.options]
-            lists = {key: _listed(f"axes[{name!r}][{key[-1]!r}]", values) for key, values in zip(keys, axis.options.values(), strict=True)}
+            lists = {key: _listed(f"axes[{name!r}]{list(key[-1:]) or ''}", values) for key, values in zip(keys, axis.options.values(), strict=True)}
             wanted = {tuple(pick[owner] for owner in by) for pick in self.picks(by)}
             if set(lists) != wanted:
                 lost = sorted(map(str, wanted - set(lists))) or sorted(map(str, set(lists) - wanted))
@@ -100,9 +108,9 @@ class Axes:
         by = (axis.by,) if isinstance(axis.by, str) else tuple(axis.by)
         for owner in by:
             self.known(owner, f"axes[{name!r}].by")
-        if by:
-            return by
         keys = list(axis.options)
+        if by or keys == [()]:
+            return by
         fitting = [other for other in self.axes if set(keys) == {option for values in self._lists[other].values() for option in values}]
         if len(fitting) != 1:
             found = f"{_said(fitting)} have" if fitting else "no axis before it has"
@@ -183,7 +191,7 @@ class Axes:
             if unknown:
                 raise ValueError(f"bake[{name!r}]: got {unknown[:3]}, expected some of {_some(self.every(name))}")
         out = Axes.__new__(Axes)
-        out.axes, out.by, out._lists = {}, {}, {}
+        out.axes, out.by, out._lists, out._texts = {}, {}, {}, self._texts
         for name, lists in self._lists.items():
             out.axes[name], out.by[name] = self.axes[name], self.by[name]
             if name not in kept:
@@ -200,13 +208,16 @@ class Axes:
             {
                 "name": name, "label": axis.label or name.replace("_", " "), "by": list(self.by[name]),
                 "options": [[list(key), values] for key, values in self._lists[name].items()],
-                "labels": [[option, axis.labels[option]] for option in self.every(name) if option in axis.labels],
-                "marks": [[list(key) if isinstance(key, tuple) else [key], list(map(list, m.items()))] for key, m in axis.marks.items()],
+                "labels": self._said_of(name, "labels"), "marks": self._said_of(name, "marks"),
                 "control": axis.control, "cell": None if axis.cell is None else list(axis.cell),
                 "when": [[other, _listed(other, options)] for other, options in axis.when.items()],
             }
             for name, axis in self.axes.items()
         ]  # fmt: skip
+
+    def _said_of(self, name: str, kind: str) -> list[list[Any]]:
+        texts = [(key, options, self._texts[name][kind].get(key)) for key, options in self._lists[name].items()]
+        return [[list(key), [[one, said[one]] for one in options if one in said]] for key, options, said in texts if said]
 
 
 def among(value: object, options: Sequence[Option]) -> bool:
@@ -218,7 +229,7 @@ def _check_words(name: str, axis: Axis) -> None:
     checks.choice(f"{name}.control", axis.control, CONTROLS)
     if not isinstance(axis.label, str):
         raise TypeError(f"{name}.label: got {checks.describe(axis.label)}, expected text")
-    if not isinstance(axis.labels, Mapping) or not all(isinstance(text, str) for text in axis.labels.values()):
+    if not isinstance(axis.labels, Mapping) or not all(isinstance(text, str | Mapping) for text in axis.labels.values()):
         raise TypeError(f"{name}.labels: got {checks.describe(axis.labels)}, expected a dict from options to text")
     if not isinstance(axis.by, str) and not (isinstance(axis.by, tuple) and all(isinstance(owner, str) for owner in axis.by)):
         raise TypeError(f"{name}.by: got {checks.describe(axis.by)}, expected the name of an axis, or several in a tuple")

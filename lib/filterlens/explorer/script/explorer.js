@@ -169,11 +169,16 @@ function axesIn(panels) {
 
 // ------------------------------------------------------------------------------------------------ axes and their controls
 
+/** What an axis holds under "options", "labels" or "marks" beside the values of a pick that it depends on. */
+function beside(axis, kind, pick, as = (held) => held) {
+  axis.beside ??= {};
+  axis.beside[kind] ??= new Map(axis[kind].map(([owner, held]) => [JSON.stringify(owner), as(held)]));
+  return axis.beside[kind].get(JSON.stringify(axis.by.map((name) => pick[name])));
+}
+
 /** The options of an axis beside the other values of a pick. */
 function optionsOf(axis, pick) {
-  const key = JSON.stringify(axis.by.map((name) => pick[name]));
-  axis.lists ??= new Map(axis.options.map(([owner, values]) => [JSON.stringify(owner), values]));
-  return axis.lists.get(key);
+  return beside(axis, "options", pick);
 }
 
 /** Whether an axis decides anything beside the other values of a pick. */
@@ -183,20 +188,18 @@ function matters(axis, pick) {
 
 /** What an option is called beside the other values of a pick. */
 function nameOf(axis, option, pick) {
-  axis.names ??= new Map(axis.labels);
-  const mark = markOf(axis, option, pick);
-  return `${axis.names.get(option) ?? option}${mark ? ` (${mark})` : ""}`;
+  const mark = textOf(axis, "marks", option, pick);
+  return `${textOf(axis, "labels", option, pick) ?? option}${mark ? ` (${mark})` : ""}`;
 }
 
-/** What is said of an option beside the axes it depends on, if anything. */
-function markOf(axis, option, pick) {
-  axis.marked ??= new Map(axis.marks.map(([owner, some]) => [JSON.stringify(owner), new Map(some)]));
-  return axis.marked.get(JSON.stringify(axis.by.map((name) => pick[name])))?.get(option);
+/** What its axis says of an option, if anything: among its "labels" or "marks". */
+function textOf(axis, kind, option, pick) {
+  return beside(axis, kind, pick, (pairs) => new Map(pairs))?.get(option);
 }
 
 function optionElement(axis, option, pick) {
   const made = new Option(nameOf(axis, option, pick));
-  made.classList.toggle("fl-marked", markOf(axis, option, pick) !== undefined);
+  made.classList.toggle("fl-marked", textOf(axis, "marks", option, pick) !== undefined);
   return made;
 }
 
