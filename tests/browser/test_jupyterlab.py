@@ -31,8 +31,8 @@ def number(side):
 Explorer({"side": [1, 2, 3]}, number)""",
     """from filterlens import sources
 from filterlens.explorer import IsolationStates, isolation_explorer
-kept = sources.project_home() / "data" / "states"
-isolation_explorer({name: IsolationStates.load(kept / f"isolation-{name}.npz") for name in ("lite0", "resnet20")})""",
+kept = sources.project_home() / "data" / "states" / "isolation-resnet20.npz"
+isolation_explorer(IsolationStates.load(kept))""",
 )
 
 
@@ -72,18 +72,17 @@ def test_a_pick_is_computed_by_the_kernel_and_python_moves_the_widget(page: Page
     expect(root.locator("select[name=layer]")).to_have_value("conv2")
 
 
-def test_kept_states_of_two_networks_are_answered_by_the_kernel(page: Page, address: str) -> None:
+def test_kept_states_of_isolation_are_answered_by_the_kernel(page: Page, address: str) -> None:
     root = Notebook(page, address).run(4).locator(".fl-explorer")
-    kept = sources.project_home() / "data" / "states"
-    truth = isolation_explorer({name: IsolationStates.load(kept / f"isolation-{name}.npz") for name in ("lite0", "resnet20")})
-    check(root, truth, pick=wait_for(root, network="lite0"))
-    for axis in ("network", "kernel"):
-        root.locator(f"select[name={axis}]").focus()
-        page.keyboard.press("ArrowDown")
-        options = truth._space.options(axis, truth.picked)
-        below = options[options.index(truth.picked[axis]) + 1]
-        check(root, truth, pick=wait_for(root, **{axis: below}))
-    assert truth.network == "resnet20"
+    truth = isolation_explorer(IsolationStates.load(sources.project_home() / "data" / "states" / "isolation-resnet20.npz"))
+    wait_for(root, **truth.picked)
+    root.locator("select[name=layer]").focus()
+    page.keyboard.press("ArrowDown")
+    check(root, truth, pick=wait_for(root, layer="layer2.0.conv1"))
+    second = truth._space.options("kernel", truth.picked)[1]
+    root.locator("select[name=kernel]").focus()
+    page.keyboard.press("ArrowDown")
+    check(root, truth, pick=wait_for(root, kernel=second))
 
 
 def test_a_function_that_raises_says_so_in_its_place_and_the_widget_stays_alive(page: Page, address: str) -> None:

@@ -61,7 +61,7 @@ def way(method: str, beta: float) -> str:
 def kept_colours(clamped: float, scale: str) -> str:
     """How the picture came to lie in the range of colours. ``scale``: of a pattern."""
     scaled = f"The pattern was scaled {SCALED[scale]} (“{scale}”) and shown to the network as an image." if scale else ""
-    cut = f"{share(clamped)} of its values lie beyond black or white and are drawn there." if clamped > 0 else ""
+    cut = f"Of its values {share(clamped)} lie beyond black or white and are drawn there." if clamped > 0 else ""
     return " ".join(text for text in (scaled, cut, "What it changed is shown as |input − image|, the largest change brightest.") if text)
 
 
