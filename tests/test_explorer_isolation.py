@@ -152,7 +152,7 @@ def test_axes_are_what_was_computed() -> None:
 def test_several_networks_answer_as_each_does_alone() -> None:
     networks, said = toy.networks(), {"large": "Random weights.", "small": ""}
     explorer = isolation_explorer(networks, network={"large": "Random weights."})
-    start = {"network": "large", "layer": "early", "image": 0, "kernel": 4, "method": "isolation", "beta": 0.2, "other": "no other", "threshold": 0}
+    start = {"network": "large", **isolation_explorer(states()).picked}
     assert explorer.picked == start and list(explorer._space.axes) == list(start)
     for network, found in networks.items():
         alone = isolation_explorer(found, network=said[network])

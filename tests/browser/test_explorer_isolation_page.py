@@ -15,7 +15,9 @@ from toy_explorers import isolation_toy
 from filterlens.explorer import Explorer
 
 TOY = isolation_toy
-START = {"network": "large", "layer": "early", "image": 0, "kernel": 4, "method": "isolation", "beta": 0.2, "other": "no other", "threshold": 0}
+START = {
+    "network": "large", "layer": "early", "image": 0, "kernel": 4, "method": "isolation", "beta": 0.2, "other": "no other", "threshold": 0,
+}  # fmt: skip
 
 
 def panel(root: Locator, title: str) -> Locator:
@@ -62,7 +64,8 @@ def test_each_network_has_its_own_layers_images_methods_and_betas(watch: Watch, 
     choose(root, "layer", "the wide layer", layer="1")
     choose(root, "image", "black", image=2)
     check(root, explorer, pick=choose(root, "network", "small", network="small", layer="early", image=0))
-    assert offered("image") == ["black", "grainy"] and offered("method") == ["isolation", "LRP"] and offered("kernel") == ["2", "4 (silent)"]
+    assert (offered("image"), offered("method")) == (["black", "grainy"], ["isolation", "LRP"])
+    assert offered("kernel") == ["2", "4 (silent)"]
     expect(root.locator("select[name=layer]")).to_be_hidden()  # nothing to choose
     expect(panel(root, "What drives")).to_contain_text("of the only layer")
     seen = len(watch.sheets())

@@ -91,7 +91,8 @@ class Axes:
         if isinstance(axis.options, Mapping):
             by = self._owners(name, axis)
             keys = [key if isinstance(key, tuple) else (key,) for key in axis.options]
-            lists = {key: _listed(f"axes[{name!r}]{list(key[-1:]) or ''}", values) for key, values in zip(keys, axis.options.values(), strict=True)}
+            given = zip(keys, axis.options.values(), strict=True)
+            lists = {key: _listed(f"axes[{name!r}]{list(key[-1:]) or ''}", values) for key, values in given}
             wanted = {tuple(pick[owner] for owner in by) for pick in self.picks(by)}
             if set(lists) != wanted:
                 lost = sorted(map(str, wanted - set(lists))) or sorted(map(str, set(lists) - wanted))

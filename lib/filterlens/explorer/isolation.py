@@ -84,7 +84,7 @@ def _panels(states: object, network: object) -> dict[str, IsolationPanels]:
             raise TypeError(f"network: got {checks.describe(network)}, expected text")
         states = {"": states}
     if not isinstance(states, Mapping) or not states or not all(isinstance(one, str) for one in states):
-        raise TypeError(f"states: got {checks.describe(states)}, expected what isolation_states returns, or a dict of such by name of network")
+        raise TypeError(f"states: got {checks.describe(states)}, expected what isolation_states returns, or a dict of it by network")
     for one, its in states.items():
         if not isinstance(its, IsolationStates):
             raise TypeError(f"states[{one!r}]: got {checks.describe(its)}, expected what isolation_states returns")
