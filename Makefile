@@ -4,7 +4,7 @@ IN := .venv/bin
 .PHONY: book test lab bench clean
 
 book: .venv/book.installed ; @$(IN)/filterlens book --profile book
-test: .venv/test.installed ; OMP_NUM_THREADS=1 $(IN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadscope
+test: .venv/test.installed ; OMP_NUM_THREADS=1 $(IN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadscope --no-loadscope-reorder
 lab: .venv/book.installed ; $(IN)/jupyter lab notebooks $(ARGS)
 bench: .venv/bench.installed ; $(IN)/filterlens bench
 clean: ; rm -rf _build book/notebooks book/results.md data/results/*.smoke.csv .pytest_cache .hypothesis .benchmarks
