@@ -14,7 +14,8 @@ from torch import Tensor
 
 from filterlens import data
 from filterlens.lenses import methods
-from filterlens.lenses.isolation import isolate
+from filterlens.lenses.attribution import SCALES
+from filterlens.lenses.isolation import BALANCES, isolate
 
 from .begun import Begun
 
@@ -43,6 +44,9 @@ class _Measured:
     group: int = 10
     judged: bool = True
     packages = ("captum", "zennit", "timm")
+    loads = ("network", "pretrained", "data", "n", "size")
+    choices = {"scales": SCALES, "balances": BALANCES}
+    bounds = {"n": (1, None), "size": (1, None), "n_kernels": (1, None), "seed": (0, None), "max_iter": (1, None), "group": (1, None)}
 
     def images(self) -> tuple[None, data.Images]:
         return None, data.load(self.data, size=self.size)[: self.n]
@@ -50,7 +54,7 @@ class _Measured:
     def _measure(self, begun: Begun, settings: Sequence[dict[str, Any]], work: Callable[..., list], columns: dict[str, Any]) -> None:
         """``work(model, layer, kernel, images, **setting)`` for every layer, kernel, setting and group of images; columns of the setting
         that are none of the rows' own go before them."""
-        images = begun.normalization.apply(begun.test.images)
+        images = begun.inputs()
         known = {(row["layer"], row["kernel"], row["image"], *(row[name] for name in columns)) for row in begun.rows}
         for layer, kernels in self._kernels(begun, images):
             for kernel in kernels:
@@ -141,7 +145,7 @@ class Descent(_Measured):
     points: tuple[int, ...] = (300, 1000, 3000, 10_000)
 
     def run(self, begun: Begun) -> None:
-        images = begun.normalization.apply(begun.test.images)
+        images = begun.inputs()
         known = {(row["layer"], row["kernel"], row["optimizer"]) for row in begun.rows}
         for layer, kernels in self._kernels(begun, images):
             for kernel in kernels:
