@@ -135,7 +135,8 @@ def load(name: str | Path) -> Experiment:
     if str(name).endswith(".csv"):
         path = Path(name).expanduser()
     else:
-        path = folder() / f"{checks.choice('name', str(name), names())}.csv"
+        there = sorted(path.stem for path in folder().glob("*.csv"))  # tables of sweeps too
+        path = folder() / f"{checks.choice('name', str(name), list(dict.fromkeys([*names(), *there])))}.csv"
     if not path.is_file():
         raise ExperimentError(f"name: {path} is missing; make it with: filterlens experiment {path.stem}")
     try:
@@ -157,7 +158,7 @@ def make(name: str, *, out: str | Path | bool | None = True, checkpoint: str | P
     missing images and weights, before anything long begins.
     """
     settings = EXPERIMENTS[checks.choice("name", name, names())]
-    target, far = _target(name, out), _far(name, checkpoint)
+    target, far = table_path(name, out), _far(name, checkpoint)
     given = measuring.ready(settings)
     if target is not None:
         snapshots.check_writable(target, "out")
@@ -215,7 +216,8 @@ def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
     return versions
 
 
-def _target(name: str, out: str | Path | bool | None) -> Path | None:
+def table_path(name: str, out: str | Path | bool | None) -> Path | None:
+    """Where rows go: True stands for data/experiments/NAME.csv. Raises TypeError or ValueError naming ``out``."""
     if out is not None and (not isinstance(out, str | Path | bool) or not str(out)):
         raise TypeError(f"out: got {checks.describe(out)}, expected the path of a .csv file, True or None")
     if out is None or out is False:

@@ -29,7 +29,8 @@ BLOCKS = tuple(f"features.{k}" for k in (1, 3, 6, 8))  # the activations of VGG-
 @dataclass(frozen=True)
 class _Measured:
     """What the three have in common. n: the first images of the data; size: their pixels; n_kernels: drawn with ``seed`` among those
-    active on all of the images; group: images that are solved together; judged: does the network name classes?"""
+    active on all of the images; group: images that are solved together; judged: does the network name classes? only: those of the layers that
+    are measured, None for all of them."""
 
     source: str
     network: str
@@ -43,6 +44,7 @@ class _Measured:
     max_iter: int = 200
     group: int = 10
     judged: bool = True
+    only: tuple[str, ...] | None = None
     packages = ("captum", "zennit", "timm")
     loads = ("network", "pretrained", "data", "n", "size")
     choices = {"scales": SCALES, "balances": BALANCES}
@@ -68,7 +70,7 @@ class _Measured:
                         begun.keep([{**fixed, **row, **told, "image": at + row["image"]} for row in rows])
 
     def _kernels(self, begun: Begun, images: Tensor) -> Iterator[tuple[str, list[int]]]:
-        for layer in self.layers:
+        for layer in self.layers if self.only is None else [layer for layer in self.layers if layer in self.only]:
             yield layer, methods.active_kernels(begun.model, layer, images, self.n_kernels, seed=self.seed)
 
 

@@ -200,5 +200,5 @@ def noise_rows(told: Row, noise: str, seeds: Iterable[int], found: influence.Ess
     ]  # fmt: skip
 
 
-def _long(told: Row, measure: str, value: float, *, noise: str = "", seed: int = 0) -> Row:
+def _long(told: Row, measure: str, value: float, *, noise: str = "none", seed: int = 0) -> Row:
     return {**told, "measure": measure, "noise": noise, "seed": seed, "value": value}

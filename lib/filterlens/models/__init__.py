@@ -140,6 +140,14 @@ def normalization(name: str, *, pretrained: bool | str | Path = True) -> Normali
     return IMAGENET  # the CIFAR-10 networks of the public checkpoints' family
 
 
+def check_name(name: object, argument: str = "name") -> None:
+    """Refuse a name that ``load`` does not know: TypeError or ValueError naming the argument, with the nearest name that exists."""
+    try:
+        _known(name)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("name:", f"{argument}:", 1)) from None
+
+
 def evaluation_size(name: str) -> tuple[int, int]:
     """(resize, crop): the shorter side in pixels and the central square at which a network is evaluated, for ``data.load``.
 

@@ -1,0 +1,303 @@
+"""The spec of a sweep: one YAML file, checked to the last value before anything is measured.
+
+A spec says which kind of experiment it is, which settings all cells share and which make the grid::
+
+    about: Table 1 of ...                    # what is measured again, in words
+    experiment: removal                      # a kind of ``experiments.KINDS``, or the name of an experiment, whose settings it takes
+    settings: {rates: [0.0, 0.05]}           # of every cell
+    each: [{network: lenet}, {network: resnet20}]    # instead: blocks of settings that belong together
+    grid: {seeds: [0, 1, 2]}                 # a cell for every combination, in each block
+    records:                                 # which published number which rows are: their mean, times a factor
+      - {id: 000-020, value: accuracy, where: {which: archetypes, rate: 0.05}, times: 100}
+    left_out: {000-028: needs a GPU}         # published numbers that it does not measure, and why
+
+A cell is a small experiment of that kind. A setting that takes several values may be given one in the grid.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from filterlens.runs import records
+from filterlens.sources import project_home
+
+KEYS = ("about", "experiment", "settings", "each", "grid", "records", "left_out")
+RECORD_KEYS = ("id", "value", "std", "where", "times", "note")
+
+
+class SpecError(ValueError):
+    """A spec that says something unknown, of the wrong type or out of range; names the file and the key."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Which rows are a published number: those where the columns have these values; the mean of ``value`` times ``times`` is ours.
+
+    ``std``: the column that holds a deviation already, over images, say; by default it is that of the rows."""
+
+    id: str
+    value: str
+    where: Mapping[str, Any]
+    std: str | None = None
+    times: float = 1.0
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """A checked spec. ``cells``: settings of small experiments, in the order of the finished table; ``varied``: what tells them apart."""
+
+    name: str
+    about: str
+    kind: str
+    cells: tuple[Any, ...]
+    varied: tuple[str, ...]
+    records: tuple[Record, ...]
+    left_out: Mapping[str, str]
+    path: Path
+
+
+def folder() -> Path:
+    """Where the project's specs live: ``notebooks/experiments``."""
+    return project_home() / "notebooks" / "experiments"
+
+
+def names() -> list[str]:
+    """The project's specs by name, sorted."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
+def read(spec: str | Path) -> Spec:
+    """A spec by its name in ``notebooks/experiments`` or by the path of a .yaml file.
+
+    Raises TypeError for something else, SpecError for a spec that cannot be read, naming the file and the key.
+    """
+    import yaml
+
+    path = find(spec)
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path.name}: not YAML ({error})") from None
+    return _Reader(path.name).spec(said, path)
+
+
+def find(spec: str | Path) -> Path:
+    """The file of a spec. Raises TypeError or SpecError naming what exists."""
+    if not isinstance(spec, str | Path) or not str(spec):
+        raise TypeError(f"spec: got {spec!r}, expected the name or the path of a .yaml file")
+    if Path(spec).suffix in (".yaml", ".yml"):
+        if not Path(spec).expanduser().is_file():
+            raise SpecError(f"spec: {spec} is not a file; the project's specs are {names()}")
+        return Path(spec).expanduser().resolve()
+    if str(spec) not in names():
+        raise SpecError(f"spec: got {str(spec)!r}, expected the path of a .yaml file or one of {names()}{_nearest(spec, names())}")
+    return folder() / f"{spec}.yaml"
+
+
+class _Reader:
+    """Checks one file; every complaint begins with its name and says which key it is about."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def spec(self, said: Any, path: Path) -> Spec:
+        said = self._mapping("the file", said, "a mapping with the keys " + ", ".join(KEYS))
+        self._known("", said, KEYS)
+        for key in ("about", "experiment"):
+            if not isinstance(said.get(key), str) or not said[key].strip():
+                raise self.error(key, f"got {said.get(key)!r}, expected a few words" if key == "about" else self._experiments(said.get(key)))
+        kind, common = self._kind(said["experiment"])
+        cells, varied = [], {}
+        for at, (settings, grid) in enumerate(self._blocks(said)):
+            for values in itertools.product(*grid.values()):
+                own = {**common, **settings, **dict(zip(grid, values, strict=True)), "source": said["about"]}
+                cells.append(self._cell(kind, own, "" if "each" not in said else f"each[{at}]"))
+            varied |= dict.fromkeys([*said.get("each", [{}])[at], *grid])
+        if len({str(cell) for cell in cells}) < len(cells):
+            raise self.error("grid", "two cells have the same settings, expected every value once")
+        found = tuple(self._record(f"records[{at}]", one) for at, one in enumerate(self._list("records", said.get("records") or [])))
+        ids = [one.id for one in found]
+        if twice := {one for one in ids if ids.count(one) > 1}:
+            raise self.error("records", f"{sorted(twice)[0]!r} is there twice, expected every id once")
+        left_out = self._mapping("left_out", said.get("left_out") or {}, "a mapping, id -> why")
+        for name, why in left_out.items():
+            self._id("left_out", name)
+            if not isinstance(why, str) or not why.strip():
+                raise self.error(f"left_out: {name}", f"got {why!r}, expected a few words that say why")
+        return Spec(path.stem, said["about"].strip(), said["experiment"], tuple(cells), tuple(varied), found, dict(left_out), path)
+
+    def _kind(self, name: str) -> tuple[type, dict[str, Any]]:
+        """The class of the cells, and the settings that they begin with."""
+        from filterlens import experiments
+
+        if name in experiments.KINDS:
+            return experiments.KINDS[name], {}
+        if name not in experiments.EXPERIMENTS:
+            raise self.error("experiment", self._experiments(name))
+        whole = experiments.EXPERIMENTS[name]
+        return type(whole), {field.name: getattr(whole, field.name) for field in fields(whole)}
+
+    @staticmethod
+    def _experiments(name: Any) -> str:
+        from filterlens import experiments
+
+        known = [*experiments.KINDS, *experiments.EXPERIMENTS]
+        return f"got {name!r}, expected a kind ({', '.join(experiments.KINDS)}) or the name of an experiment{_nearest(name, known)}"
+
+    def _blocks(self, said: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, list]]]:
+        settings = self._mapping("settings", said.get("settings") or {}, "a mapping, setting -> value")
+        grid = self._mapping("grid", said.get("grid") or {}, "a mapping, setting -> list of values")
+        for name, values in grid.items():
+            self._list(f"grid: {name}", values, empty=False)
+            if name in settings:
+                raise self.error(f"grid: {name}", "is one of the settings too, expected it in one place")
+        for at, block in enumerate(self._list("each", said.get("each", [{}]), empty=False)):
+            block = self._mapping(f"each[{at}]", block, "a mapping, setting -> value")
+            if both := set(block) & {*settings, *grid}:
+                raise self.error(f"each[{at}]: {sorted(both)[0]}", "is among the settings or the grid too, expected it in one place")
+            yield {**settings, **block}, dict(grid)
+
+    def _cell(self, kind: type, own: dict[str, Any], where: str) -> Any:
+        """The settings of one cell, every one of them checked."""
+        hints, known = typing.get_type_hints(kind), {field.name: field for field in fields(kind)}
+        where = f"{where}: " if where else ""
+        self._known(where, own, known)
+        for name, field in known.items():
+            if name not in own and field.default is MISSING and field.default_factory is MISSING:
+                raise self.error(where + name, f"is missing, expected {_said(hints[name])}")
+        values = {name: self._value(where + name, value, hints[name]) for name, value in own.items()}
+        for name, options in kind.choices.items():
+            for one in _several(values.get(name)):
+                if one not in options:
+                    raise self.error(where + name, f"got {one!r}, expected one of {', '.join(map(str, options))}{_nearest(one, options)}")
+        for name, (low, high) in kind.bounds.items():
+            for one in _several(values.get(name)):
+                if one < low or (high is not None and one > high):
+                    raise self.error(where + name, f"got {one!r}, expected " + (f"at least {low}" if high is None else f"{low} to {high}"))
+        try:
+            made = kind(**values)
+            _named(made)
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"{self.file}: {where}{error}") from None
+        return made
+
+    def _value(self, key: str, value: Any, hint: Any) -> Any:
+        """The value as a setting of this type: lists become tuples, one value may stand for several."""
+        if isinstance(hint, types.UnionType):
+            kinds = typing.get_args(hint)
+            for kind in kinds:
+                if value is None and kind is type(None):
+                    return None
+                with _tried() as fits:
+                    return fits(self._value(key, value, kind))
+            raise self.error(key, f"got {value!r}, expected {_said(hint)}")
+        if typing.get_origin(hint) is tuple:
+            inner = typing.get_args(hint)
+            if len(inner) == 2 and inner[1] is Ellipsis:
+                values = value if isinstance(value, list | tuple) else [value]
+                if typing.get_origin(inner[0]) is tuple and values and not isinstance(values[0], list | tuple):
+                    values = [values]
+                return tuple(self._value(key, one, inner[0]) for one in values)
+            if not isinstance(value, list | tuple) or len(value) != len(inner):
+                raise self.error(key, f"got {value!r}, expected {_said(hint)}")
+            return tuple(self._value(key, one, kind) for one, kind in zip(value, inner, strict=True))
+        if typing.get_origin(hint) is dict:
+            return dict(self._mapping(key, value, "a mapping"))
+        if hint is tuple:
+            return tuple(value)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = number if hint is float else isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+        if not fits:
+            raise self.error(key, f"got {value!r}, expected {_said(hint)}")
+        return float(value) if hint is float else value
+
+    def _record(self, key: str, said: Any) -> Record:
+        said = self._mapping(key, said, "a mapping with the keys " + ", ".join(RECORD_KEYS))
+        self._known(f"{key}: ", said, RECORD_KEYS)
+        for name, kind in (("id", str), ("value", str)):
+            if not isinstance(said.get(name), kind):
+                raise self.error(f"{key}: {name}", f"got {said.get(name)!r}, expected a {kind.__name__}")
+        self._id(f"{key}: id", said["id"], note=said.get("note"))
+        times = said.get("times", 1.0)
+        if isinstance(times, bool) or not isinstance(times, int | float):
+            raise self.error(f"{key}: times", f"got {times!r}, expected a number")
+        where = self._mapping(f"{key}: where", said.get("where") or {}, "a mapping, column -> value")
+        std = said.get("std")
+        if std is not None and not isinstance(std, str):
+            raise self.error(f"{key}: std", f"got {std!r}, expected the name of a column")
+        return Record(said["id"], said["value"], dict(where), std, float(times), str(said.get("note", "")))
+
+    def _id(self, key: str, name: Any, note: Any = "note") -> None:
+        try:
+            records.check_id(name, note)
+        except (TypeError, ValueError) as error:
+            raise self.error(key, str(error).removeprefix("published_id: ")) from None
+
+    def _mapping(self, key: str, value: Any, expected: str) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            raise self.error(key, f"got {value!r}, expected {expected}")
+        return value
+
+    def _list(self, key: str, value: Any, *, empty: bool = True) -> list[Any]:
+        if not isinstance(value, list) or not (value or empty):
+            raise self.error(key, f"got {value!r}, expected a list" + ("" if empty else " of at least one"))
+        return value
+
+    def _known(self, where: str, given: Iterable[str], known: Iterable[str]) -> None:
+        for name in given:
+            if name not in known:
+                raise self.error(where + name, f"is not known, expected some of {', '.join(known)}{_nearest(name, known)}")
+
+    def error(self, key: str, problem: str) -> SpecError:
+        return SpecError(f"{self.file}: {key}: {problem}")
+
+
+class _tried:
+    """``with _tried() as fits: return fits(...)`` goes on to the next type of a union if this one does not fit."""
+
+    def __enter__(self) -> Any:
+        return lambda value: value
+
+    def __exit__(self, kind: type | None, *rest: object) -> bool:
+        return kind is not None and issubclass(kind, SpecError)
+
+
+def _several(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def _named(settings: Any) -> None:
+    """Networks and images that exist, as far as their names say so."""
+    from filterlens import checks, data, gated, models
+
+    network, images = getattr(settings, "network", None), getattr(settings, "data", None)
+    if network is not None and network not in gated.names():
+        models.check_name(network, "network")
+    if images is not None and images.partition(":")[0] not in ("folder", "npz"):
+        checks.choice("data", images, data.names())
+
+
+def _said(hint: Any) -> str:
+    """A type in words."""
+    if isinstance(hint, types.UnionType):
+        return " or ".join(map(_said, typing.get_args(hint)))
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)
+        return f"a list of {_said(inner[0])}" if inner[-1] is Ellipsis else "a list (" + ", ".join(map(_said, inner)) + ")"
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "nothing"}
+    return words.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _nearest(name: Any, names: Iterable[Any]) -> str:
+    near = difflib.get_close_matches(str(name), [str(one) for one in names], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
