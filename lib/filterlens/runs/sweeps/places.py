@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 from typing import Any
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")} | {"TQDM_DISABLE": "1"}
@@ -56,10 +57,11 @@ class Processes:
         """This machine is there."""
 
     def close(self) -> None:
-        """End the processes at once, also in the middle of a cell: what is half done is taken up by the next run."""
-        for pool in [*self.idle, *self.busy.values()]:
+        """End the processes, also in the middle of a cell: what is half done is taken up by the next run."""
+        for pool in self.busy.values():
             for process in list((pool._processes or {}).values()):
                 process.kill()
+        for pool in [*self.idle, *self.busy.values()]:
             pool.shutdown(wait=True, cancel_futures=True)
         self.idle, self.busy = [], {}
 
@@ -117,10 +119,8 @@ def _ends_with_its_parent() -> None:
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
+        connection.wait([parent.sentinel])
         os._exit(1)
-
-    import multiprocessing.connection
 
     if parent is not None:
         threading.Thread(target=watch, daemon=True).start()
