@@ -44,7 +44,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(true: Callable[[], bool], seconds: float = 120) -> None:
+def until(true: Callable[[], bool], seconds: float = 600) -> None:
     """Wait for something to be so."""
     end = time.monotonic() + seconds
     while not true():
@@ -76,7 +76,7 @@ class Cluster:
         from distributed import Client
 
         with Client(self.address, set_as_default=False) as client:
-            client.wait_for_workers(n, timeout=120)
+            client.wait_for_workers(n, timeout=600)
 
     def kill_one(self, chosen: int = 0) -> None:
         """Kill a worker, and start another one."""
