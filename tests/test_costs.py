@@ -37,6 +37,11 @@ def test_hours_and_reading_are_arithmetic() -> None:
     assert training.bytes_read == 120 * (147_897_477_120 + 6_744_924_160)
 
 
+def test_a_layout_gives_the_longest_first_to_whoever_is_free() -> None:
+    cells = [costs.Cost(str(hours), 8, 1, 3600 * hours, 0) for hours in (1, 2, 3, 4, 6)]
+    assert [costs.layout(cells, n, 1.0) for n in (1, 2, 3, 9)] == [16, 8, 6, 6]
+
+
 def test_a_measured_slice_takes_the_time_that_its_multiply_adds_say() -> None:
     """Within a factor of three from network to network of a family: what the page says of a processor is of that kind."""
     before = torch.get_num_threads()
@@ -66,6 +71,7 @@ def test_the_page_shows_what_the_functions_say() -> None:
         (lambda: costs.imagenet_training("resnet18", 0), ValueError, "epochs"),
         (lambda: costs.speed("ResNet50", n=0), ValueError, "n:"),
         (lambda: costs.Cost("toy", 8, 1, 1, 1).hours(0), ValueError, "per_second"),
+        (lambda: costs.layout([], 0, 1.0), ValueError, "workers"),
     ],
 )
 def test_costs_refuse(call, error: type, said: str) -> None:

@@ -22,6 +22,10 @@ TRAINING_BYTES, VALIDATION_BYTES = 147_897_477_120, 6_744_924_160
 BACKWARD = 3  # a step of training is a forward pass, and a backward pass of twice its multiply-adds: by weights and by inputs
 
 
+# Multiply-adds per second that the page reckons with; what was measured, and what is assumed, stands there.
+SPEEDS = {"two cores": 60e9, "one GPU": 10e12}
+
+
 @dataclass(frozen=True)
 class Cost:
     """``images`` that go through a network, ``passes`` forward passes each (3 for a step of training), ``multiply_adds`` of one pass of one
@@ -133,12 +137,37 @@ def in_words(costs: Iterable[Cost], speeds: dict[str, float]) -> str:
     header = ["network", "pixels", "images", "multiply-adds per image", "in all", "read", *(f"hours, {name}" for name in speeds)]
     rows = [
         [c.name, c.size, f"{c.images:,}", f"{c.multiply_adds / 1e9:.2f} G", f"{c.total / 1e15:.1f} P", f"{c.bytes_read / 1e9:,.0f} GB",
-         *(f"{c.hours(per_second):,.1f}" for per_second in speeds.values())]
+         *(_hours(c.hours(per_second)) for per_second in speeds.values())]
         for c in costs
     ]  # fmt: skip
     if len(costs) > 1:
         total = [f"{sum(c.total for c in costs) / 1e15:.1f} P", f"{sum(c.bytes_read for c in costs) / 1e9:,.0f} GB"]
-        hours = [f"{sum(c.hours(per_second) for c in costs):,.1f}" for per_second in speeds.values()]
+        hours = [_hours(sum(c.hours(per_second) for c in costs)) for per_second in speeds.values()]
         rows.append(["all", "", f"{sum(c.images for c in costs):,}", "", *total, *hours])
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2f}"
+
+
+def layout(costs: Iterable[Cost], workers: int, per_second: float) -> float:
+    """Hours until the last of some cells is done, if each goes to whichever of equal workers is free first, the longest first.
+
+    Raises TypeError or ValueError naming the argument.
+    """
+    busy = [0.0] * checks.integer("workers", workers, 1)
+    for hours in sorted((cost.hours(per_second) for cost in costs), reverse=True):
+        busy[busy.index(min(busy))] += hours
+    return max(busy)
+
+
+def tables() -> list[str]:
+    """The tables of ``book/paper-scale.md``, in order: the study of thirteen networks, its layouts on GPUs, and a gated training."""
+    study, gpu = imagenet_study(), SPEEDS["one GPU"]
+    header = "| GPUs | hours | bytes to read per second |\n| ---: | ---: | ---: |"
+    total = sum(cost.bytes_read for cost in study)
+    rows = [(n, layout(study, n, gpu)) for n in (1, 2, 4, 8, 13)]
+    lines = [header, *(f"| {n} | {_hours(hours)} | {total / 3600 / hours / 1e6:,.0f} MB |" for n, hours in rows)]
+    return [in_words(study, SPEEDS), "\n".join(lines), in_words([imagenet_training("resnet18", 120)], SPEEDS)]

@@ -123,11 +123,11 @@ class _Reader:
             varied |= dict.fromkeys([*said.get("each", [{}])[at], *grid])
         if len({str(cell) for cell in cells}) < len(cells):
             raise self.error("grid", "two cells have the same settings, expected every value once")
-        found = tuple(self._record(f"records[{at}]", one) for at, one in enumerate(self._list("records", said.get("records") or [])))
+        found = tuple(self._record(f"records[{at}]", one) for at, one in enumerate(self._list("records", _given(said, "records", []))))
         ids = [one.id for one in found]
         if twice := {one for one in ids if ids.count(one) > 1}:
             raise self.error("records", f"{sorted(twice)[0]!r} is there twice, expected every id once")
-        left_out = self._mapping("left_out", said.get("left_out") or {}, "a mapping, id -> why")
+        left_out = self._mapping("left_out", _given(said, "left_out", {}), "a mapping, id -> why")
         for name, why in left_out.items():
             self._id("left_out", name)
             if not isinstance(why, str) or not why.strip():
@@ -153,8 +153,8 @@ class _Reader:
         return f"got {name!r}, expected a kind ({', '.join(experiments.KINDS)}) or the name of an experiment{_nearest(name, known)}"
 
     def _blocks(self, said: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, list]]]:
-        settings = self._mapping("settings", said.get("settings") or {}, "a mapping, setting -> value")
-        grid = self._mapping("grid", said.get("grid") or {}, "a mapping, setting -> list of values")
+        settings = self._mapping("settings", _given(said, "settings", {}), "a mapping, setting -> value")
+        grid = self._mapping("grid", _given(said, "grid", {}), "a mapping, setting -> list of values")
         for name, values in grid.items():
             self._list(f"grid: {name}", values, empty=False)
             if name in settings:
@@ -229,7 +229,7 @@ class _Reader:
         times = said.get("times", 1.0)
         if isinstance(times, bool) or not isinstance(times, int | float):
             raise self.error(f"{key}: times", f"got {times!r}, expected a number")
-        where = self._mapping(f"{key}: where", said.get("where") or {}, "a mapping, column -> value")
+        where = self._mapping(f"{key}: where", _given(said, "where", {}), "a mapping, column -> value")
         std = said.get("std")
         if std is not None and not isinstance(std, str):
             raise self.error(f"{key}: std", f"got {std!r}, expected the name of a column")
@@ -258,6 +258,11 @@ class _Reader:
 
     def error(self, key: str, problem: str) -> SpecError:
         return SpecError(f"{self.file}: {key}: {problem}")
+
+
+def _given(said: Mapping[str, Any], key: str, default: Any) -> Any:
+    """What stands behind a key; nothing at all is the default."""
+    return default if said.get(key) is None else said[key]
 
 
 class _tried:
