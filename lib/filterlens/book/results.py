@@ -114,27 +114,18 @@ def pairs(published: Mapping[str, Mapping[str, str]], rows: Sequence[Mapping[str
 
 def picture(found: Sequence[Mapping[str, Any]], target: Path) -> Path | None:
     """Draw all pairs into an SVG file, the same bytes for the same pairs; None, and no file, if there are none."""
-    import pandas as pd
-
     target.unlink(missing_ok=True)
     if not found:
         return None
     import matplotlib
+    import pandas as pd
     from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
-    from filterlens.figures.pairs import differences
+    from filterlens.figures.pairs import both
 
-    table = pd.DataFrame(found)
-    halves = [(by, some) for by, some in (("std", table[table["std"] > 0]), ("share", table[~(table["std"] > 0)])) if len(some)]
-    heights = [0.9 + 0.09 * len(some) + 0.12 * some["group"].nunique() for _, some in halves]
+    draft = target.with_name(target.name + ".part")
     with matplotlib.rc_context({"svg.hashsalt": "filterlens", "svg.fonttype": "path"}):
-        drawn = Figure(figsize=(8, sum(heights)), layout="constrained")
-        axes = drawn.subplots(len(halves), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for ax, (by, some) in zip(axes, halves, strict=True):
-            differences(some, ax, by=by)
-        draft = target.with_name(target.name + ".part")
-        FigureCanvasSVG(drawn).print_svg(draft, metadata={"Date": None, "Creator": None})
+        FigureCanvasSVG(both(pd.DataFrame(found))).print_svg(draft, metadata={"Date": None, "Creator": None})
     draft.replace(target)
     return target
 

@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .. import checks
 
 COLUMNS = ("group", "paper", "ours", "std")
 FAR = 5.0  # published standard deviations, beyond which a point stands at the edge
 MOST = 1.0  # of the published number, likewise
+
+
+def both(pairs: pd.DataFrame) -> Figure:
+    """A figure of its own with all pairs: above those with a published standard deviation, below the others; see ``differences``."""
+    checked(pairs)
+    spread = pairs["std"].astype(float) > 0
+    halves = [(by, some) for by, some in (("std", pairs[spread]), ("share", pairs[~spread])) if len(some)]
+    heights = [0.9 + 0.09 * len(some) + 0.12 * some["group"].nunique() for _, some in halves]
+    figure = Figure(figsize=(8, sum(heights)), layout="constrained")
+    axes = figure.subplots(len(halves), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for ax, (by, some) in zip(axes, halves, strict=True):
+        differences(some, ax, by=by)
+    return figure
+
+
+def checked(pairs: object) -> pd.DataFrame:
+    """Refuse what is no table of pairs, naming ``pairs``."""
+    if not isinstance(pairs, pd.DataFrame):
+        raise TypeError(f"pairs: got {checks.describe(pairs)}, expected a pandas.DataFrame with the columns {list(COLUMNS)}")
+    if missing := [name for name in COLUMNS if name not in pairs.columns]:
+        raise ValueError(f"pairs: got the columns {list(pairs.columns)}, expected {missing[0]!r} among them")
+    if pairs.empty:
+        raise ValueError("pairs: got none, expected at least one")
+    return pairs
 
 
 def differences(pairs: pd.DataFrame, ax: Axes, *, by: str = "std") -> Axes:
@@ -20,10 +45,7 @@ def differences(pairs: pd.DataFrame, ax: Axes, *, by: str = "std") -> Axes:
         the published number. Points beyond ``FAR`` or ``MOST`` are triangles at the edge.
     Raises TypeError or ValueError naming the argument.
     """
-    if not isinstance(pairs, pd.DataFrame):
-        raise TypeError(f"pairs: got {checks.describe(pairs)}, expected a pandas.DataFrame with the columns {list(COLUMNS)}")
-    if missing := [name for name in COLUMNS if name not in pairs.columns]:
-        raise ValueError(f"pairs: got the columns {list(pairs.columns)}, expected {missing[0]!r} among them")
+    checked(pairs)
     checks.choice("by", by, ("std", "share"))
     spread = pairs["std"].astype(float)
     some = pairs[spread > 0] if by == "std" else pairs[~(spread > 0) & (pairs["paper"].astype(float) != 0)]

@@ -16,9 +16,7 @@ A cell is a small experiment of that kind. A setting that takes several values m
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -26,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from filterlens.runs import records
+from filterlens.runs.sweeps import values
 from filterlens.sources import project_home
 
 KEYS = ("about", "experiment", "settings", "each", "grid", "records", "left_out")
@@ -98,7 +97,7 @@ def find(spec: str | Path) -> Path:
             raise SpecError(f"spec: {spec} is not a file; the project's specs are {names()}")
         return Path(spec).expanduser().resolve()
     if str(spec) not in names():
-        raise SpecError(f"spec: got {str(spec)!r}, expected the path of a .yaml file or one of {names()}{_nearest(spec, names())}")
+        raise SpecError(f"spec: got {str(spec)!r}, expected the path of a .yaml file or one of {names()}{values.nearest(spec, names())}")
     return folder() / f"{spec}.yaml"
 
 
@@ -117,8 +116,8 @@ class _Reader:
         kind, common = self._kind(said["experiment"])
         cells, varied = [], {}
         for at, (settings, grid) in enumerate(self._blocks(said)):
-            for values in itertools.product(*grid.values()):
-                own = {**common, **settings, **dict(zip(grid, values, strict=True)), "source": said["about"]}
+            for chosen in itertools.product(*grid.values()):
+                own = {**common, **settings, **dict(zip(grid, chosen, strict=True)), "source": said["about"]}
                 cells.append(self._cell(kind, own, "" if "each" not in said else f"each[{at}]"))
             varied |= dict.fromkeys([*said.get("each", [{}])[at], *grid])
         if len({str(cell) for cell in cells}) < len(cells):
@@ -150,13 +149,13 @@ class _Reader:
         from filterlens import experiments
 
         known = [*experiments.KINDS, *experiments.EXPERIMENTS]
-        return f"got {name!r}, expected a kind ({', '.join(experiments.KINDS)}) or the name of an experiment{_nearest(name, known)}"
+        return f"got {name!r}, expected a kind ({', '.join(experiments.KINDS)}) or the name of an experiment{values.nearest(name, known)}"
 
     def _blocks(self, said: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, list]]]:
         settings = self._mapping("settings", _given(said, "settings", {}), "a mapping, setting -> value")
         grid = self._mapping("grid", _given(said, "grid", {}), "a mapping, setting -> list of values")
-        for name, values in grid.items():
-            self._list(f"grid: {name}", values, empty=False)
+        for name, several in grid.items():
+            self._list(f"grid: {name}", several, empty=False)
             if name in settings:
                 raise self.error(f"grid: {name}", "is one of the settings too, expected it in one place")
         for at, block in enumerate(self._list("each", said.get("each", [{}]), empty=False)):
@@ -172,52 +171,11 @@ class _Reader:
         self._known(where, own, known)
         for name, field in known.items():
             if name not in own and field.default is MISSING and field.default_factory is MISSING:
-                raise self.error(where + name, f"is missing, expected {_said(hints[name])}")
-        values = {name: self._value(where + name, value, hints[name]) for name, value in own.items()}
-        for name, options in kind.choices.items():
-            for one in _several(values.get(name)):
-                if one not in options:
-                    raise self.error(where + name, f"got {one!r}, expected one of {', '.join(map(str, options))}{_nearest(one, options)}")
-        for name, (low, high) in kind.bounds.items():
-            for one in _several(values.get(name)):
-                if one < low or (high is not None and one > high):
-                    raise self.error(where + name, f"got {one!r}, expected " + (f"at least {low}" if high is None else f"{low} to {high}"))
+                raise self.error(where + name, f"is missing, expected {values.in_words(hints[name])}")
         try:
-            made = kind(**values)
-            _named(made)
+            return values.checked(kind, {name: values.fitting(name, value, hints[name]) for name, value in own.items()})
         except (TypeError, ValueError) as error:
             raise SpecError(f"{self.file}: {where}{error}") from None
-        return made
-
-    def _value(self, key: str, value: Any, hint: Any) -> Any:
-        """The value as a setting of this type: lists become tuples, one value may stand for several."""
-        if isinstance(hint, types.UnionType):
-            kinds = typing.get_args(hint)
-            for kind in kinds:
-                if value is None and kind is type(None):
-                    return None
-                with _tried() as fits:
-                    return fits(self._value(key, value, kind))
-            raise self.error(key, f"got {value!r}, expected {_said(hint)}")
-        if typing.get_origin(hint) is tuple:
-            inner = typing.get_args(hint)
-            if len(inner) == 2 and inner[1] is Ellipsis:
-                values = value if isinstance(value, list | tuple) else [value]
-                if typing.get_origin(inner[0]) is tuple and values and not isinstance(values[0], list | tuple):
-                    values = [values]
-                return tuple(self._value(key, one, inner[0]) for one in values)
-            if not isinstance(value, list | tuple) or len(value) != len(inner):
-                raise self.error(key, f"got {value!r}, expected {_said(hint)}")
-            return tuple(self._value(key, one, kind) for one, kind in zip(value, inner, strict=True))
-        if typing.get_origin(hint) is dict:
-            return dict(self._mapping(key, value, "a mapping"))
-        if hint is tuple:
-            return tuple(value)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = number if hint is float else isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-        if not fits:
-            raise self.error(key, f"got {value!r}, expected {_said(hint)}")
-        return float(value) if hint is float else value
 
     def _record(self, key: str, said: Any) -> Record:
         said = self._mapping(key, said, "a mapping with the keys " + ", ".join(RECORD_KEYS))
@@ -254,7 +212,7 @@ class _Reader:
     def _known(self, where: str, given: Iterable[str], known: Iterable[str]) -> None:
         for name in given:
             if name not in known:
-                raise self.error(where + name, f"is not known, expected some of {', '.join(known)}{_nearest(name, known)}")
+                raise self.error(where + name, f"is not known, expected some of {', '.join(known)}{values.nearest(name, known)}")
 
     def error(self, key: str, problem: str) -> SpecError:
         return SpecError(f"{self.file}: {key}: {problem}")
@@ -263,46 +221,3 @@ class _Reader:
 def _given(said: Mapping[str, Any], key: str, default: Any) -> Any:
     """What stands behind a key; nothing at all is the default."""
     return default if said.get(key) is None else said[key]
-
-
-class _tried:
-    """``with _tried() as fits: return fits(...)`` goes on to the next type of a union if this one does not fit."""
-
-    def __enter__(self) -> Any:
-        return lambda value: value
-
-    def __exit__(self, kind: type | None, *rest: object) -> bool:
-        return kind is not None and issubclass(kind, SpecError)
-
-
-def _several(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, tuple) else [value]
-
-
-def _named(settings: Any) -> None:
-    """Networks and images that exist, as far as their names say so."""
-    from filterlens import checks, data, gated, models
-
-    network, images = getattr(settings, "network", None), getattr(settings, "data", None)
-    if network is not None and network not in gated.names():
-        models.check_name(network, "network")
-    if images is not None and images.partition(":")[0] not in ("folder", "npz"):
-        checks.choice("data", images, data.names())
-
-
-def _said(hint: Any) -> str:
-    """A type in words."""
-    if isinstance(hint, types.UnionType):
-        return " or ".join(map(_said, typing.get_args(hint)))
-    if typing.get_origin(hint) is tuple:
-        inner = typing.get_args(hint)
-        return f"a list of {_said(inner[0])}" if inner[-1] is Ellipsis else "a list (" + ", ".join(map(_said, inner)) + ")"
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "nothing"}
-    return words.get(hint, getattr(hint, "__name__", str(hint)))
-
-
-def _nearest(name: Any, names: Iterable[Any]) -> str:
-    near = difflib.get_close_matches(str(name), [str(one) for one in names], n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
