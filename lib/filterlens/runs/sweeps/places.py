@@ -78,11 +78,12 @@ class Cluster:
             from distributed.scheduler import KilledWorker
         except ImportError:
             raise PlaceError("scheduler: needs Dask; install it with: pip install 'distributed==2026.8.0'") from None
-        self.address, self.lost = address, (KilledWorker,)
+        self.address, self.lost, self.hush = address, (KilledWorker,), contextlib.ExitStack()
+        self.hush.enter_context(_quiet())
         try:
-            with _quiet():
-                self.client = Client(address, timeout=patience, set_as_default=False)
+            self.client = Client(address, timeout=patience, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
+            self.hush.close()
             raise PlaceError(f"scheduler: there is none at {address} ({error}); start one with: dask scheduler") from None
         threads = self.client.nthreads()
         if not threads or any(n != 1 for n in threads.values()):
@@ -110,7 +111,7 @@ class Cluster:
 
     def close(self) -> None:
         """Leave the cluster, which goes on."""
-        with _quiet(), contextlib.suppress(Exception):
+        with self.hush, contextlib.suppress(Exception):
             self.client.close(timeout=2)
 
 
@@ -146,7 +147,7 @@ def _quiet() -> Iterator[None]:
     """Dask logs every lost connection; the error that we raise says it once."""
     import logging
 
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "distributed.comm", "tornado")]
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "distributed.comm", "tornado.application")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
