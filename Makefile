@@ -8,7 +8,7 @@ test: .venv/test.installed ; OMP_NUM_THREADS=1 $(IN)/python -m pytest tests --ig
 lab: .venv/book.installed ; $(IN)/jupyter lab notebooks $(ARGS)
 bench: .venv/bench.installed ; $(IN)/filterlens bench
 # every published table at the paper's own scale, as far as this machine can; SPECS="000-table-1" for one, ARGS="--device cuda" or "--scheduler tcp://..."
-paper: .venv/book.installed ; $(IN)/filterlens sweep $(or $(SPECS),$(sort $(wildcard notebooks/experiments/*.yaml))) $(ARGS)
+paper: .venv/book.installed ; $(IN)/filterlens sweep $(SPECS) $(ARGS)
 clean: ; rm -rf _build book/notebooks book/results.md book/results-pairs.svg data/results/*.smoke.csv .pytest_cache .hypothesis .benchmarks
 
 .venv/book.installed: requirements.txt lib/pyproject.toml

@@ -53,6 +53,15 @@ def test_the_projects_specs_are_sound_and_name_each_number_once() -> None:
     assert missing == ["001-159", "001-160"], "arithmetic, which the chapter records"
 
 
+def test_a_sweep_of_all_begins_with_what_a_processor_can_do() -> None:
+    found = [(one.needs, one.name) for one in sweeps.every()]
+    assert sorted(name for _, name in found) == sweeps.names()
+    assert [needs for needs, _ in found] == sorted((needs for needs, _ in found), key=specs.NEEDS.index)
+    order = [name for _, name in found]
+    for first, then in (("000-networks", "000-table-1"), ("000-networks-lenet", "000-table-1-lenet"), ("004-networks", "004-table-j1")):
+        assert order.index(first) < order.index(then)
+
+
 @pytest.mark.parametrize(
     ("name", "experiment", "keys"),
     [
@@ -80,6 +89,7 @@ def test_small_specs_are_the_named_experiments_in_parts(name: str, experiment: s
         ({**GOOD, "about": ""}, "about: got ''"),
         ({**GOOD, "experiment": "removall"}, "experiment: got 'removall'.*did you mean 'removal'"),
         ({**GOOD, "experiment": None}, "experiment: got None"),
+        ({**GOOD, "needs": "gpus"}, "needs: got 'gpus'.*did you mean 'gpu'"),
         ({**GOOD, "settings": []}, "settings: got"),
         ({**GOOD, "settings": {"pretrained": True, "data": "mnist"}}, "network: is missing, expected text"),
         ({**GOOD, "settings": {**GOOD["settings"], "rate": 0.1}}, "rate: is not known.*did you mean 'rates'"),

@@ -128,7 +128,10 @@ def experiment(
 
 @app.command()
 def sweep(
-    specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="Names in notebooks/experiments (000-table-1), or paths of .yaml files.")],
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SPEC...", help="Names in notebooks/experiments (000-table-1) or paths of .yaml files (default all of these)."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes of this machine, with one thread each.")] = _processors(),
     scheduler: Annotated[
         str | None, typer.Option(metavar="tcp://HOST:PORT", help="A Dask cluster that runs already, instead of processes.")
@@ -145,7 +148,7 @@ def sweep(
     """
     from filterlens.runs import sweeps
 
-    read = [sweeps.read(spec) for spec in specs]
+    read = [sweeps.read(spec) for spec in specs] if specs else sweeps.every()
     if out is not None and len(read) > 1:
         raise typer.BadParameter("out: expected it left out for more than one spec")
     failed = []

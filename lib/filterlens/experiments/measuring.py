@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from filterlens import data, gated, models, recipes
-from filterlens.models import Normalization
+from filterlens.models import Normalization, checkpoints
 from filterlens.training import batching, snapshots
 from filterlens.training.identity import digest
 
@@ -85,8 +85,10 @@ def weights(settings: Any) -> bool | str | Path:
 def told(settings: Any) -> str:
     """Which weights an experiment stands on, in words: whose, and the sha256 of the file where there is one."""
     name, pretrained = settings.network, weights(settings)
-    if isinstance(pretrained, Path):
-        return f"trained with seed {settings.trained}, sha256 {models.checkpoints.story(pretrained, 'train it again')['sha256']}"
+    if not isinstance(pretrained, bool) and pretrained != "public":
+        seed = getattr(settings, "trained", None)
+        whose = f"{pretrained}" if seed is None else f"trained with seed {seed}"
+        return f"{whose}, sha256 {checkpoints.story(Path(pretrained), 'train it again')['sha256']}"
     if name in gated.names():
         return f"our own, sha256 {gated.load(name).about['sha256']}"
     known = {"efficientnet-lite0": models.LITE0_SHA256} | {name: sha256 for name, (_, sha256, _) in models.PUBLIC.items()}
@@ -94,4 +96,4 @@ def told(settings: Any) -> str:
         return f"public, sha256 {known[name]}"
     if "/" in name:
         return "random" if pretrained is False else f"{name.partition('/')[0]}'s own"
-    return f"our own, sha256 {models.about(name)['sha256']}" if pretrained is True else f"{pretrained}"
+    return f"our own, sha256 {models.about(name)['sha256']}" if pretrained is True else "random"

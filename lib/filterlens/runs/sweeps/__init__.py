@@ -20,10 +20,10 @@ from filterlens.runs.sweeps import cells as _cells
 from filterlens.runs.sweeps import ledger
 from filterlens.runs.sweeps.cells import Cell
 from filterlens.runs.sweeps.places import Cluster, PlaceError, Processes, say
-from filterlens.runs.sweeps.spec import Spec, SpecError, names, read
+from filterlens.runs.sweeps.spec import Spec, SpecError, every, names, read
 from filterlens.sources import cache
 
-__all__ = ["PlaceError", "Spec", "SpecError", "SweepError", "names", "read", "sweep"]
+__all__ = ["PlaceError", "Spec", "SpecError", "SweepError", "every", "names", "read", "sweep"]
 
 PATIENCE = 1.0  # seconds between two looks whether the place is still there
 

@@ -3,6 +3,7 @@
 A spec says which kind of experiment it is, which settings all cells share and which make the grid::
 
     about: Table 1 of ...                    # what is measured again, in words
+    needs: gpu                               # or imagenet, or cpu, which goes without saying: what it cannot do without in a bearable time
     experiment: removal                      # a kind of ``experiments.KINDS``, or the name of an experiment, whose settings it takes
     settings: {rates: [0.0, 0.05]}           # of every cell
     each: [{network: lenet}, {network: resnet20}]    # instead: blocks of settings that belong together
@@ -27,7 +28,8 @@ from filterlens.runs import records
 from filterlens.runs.sweeps import values
 from filterlens.sources import project_home
 
-KEYS = ("about", "experiment", "settings", "each", "grid", "records", "left_out")
+KEYS = ("about", "needs", "experiment", "settings", "each", "grid", "records", "left_out")
+NEEDS = ("cpu", "imagenet", "gpu")  # in the order in which a sweep of all goes
 RECORD_KEYS = ("id", "value", "std", "where", "times", "note")
 
 
@@ -61,6 +63,7 @@ class Spec:
     records: tuple[Record, ...]
     left_out: Mapping[str, str]
     path: Path
+    needs: str = "cpu"
 
 
 def folder() -> Path:
@@ -88,6 +91,11 @@ def read(spec: str | Path) -> Spec:
     return _Reader(path.name).spec(said, path)
 
 
+def every() -> list[Spec]:
+    """All of the project's specs, checked: first what a processor can do, then what needs ImageNet or a GPU; by name within these."""
+    return sorted((read(name) for name in names()), key=lambda one: NEEDS.index(one.needs))
+
+
 def find(spec: str | Path) -> Path:
     """The file of a spec. Raises TypeError or SpecError naming what exists."""
     if not isinstance(spec, str | Path) or not str(spec):
@@ -113,6 +121,9 @@ class _Reader:
         for key in ("about", "experiment"):
             if not isinstance(said.get(key), str) or not said[key].strip():
                 raise self.error(key, f"got {said.get(key)!r}, expected a few words" if key == "about" else self._experiments(said.get(key)))
+        needs = said.get("needs", "cpu")
+        if needs not in NEEDS:
+            raise self.error("needs", f"got {needs!r}, expected one of {', '.join(NEEDS)}{values.nearest(needs, NEEDS)}")
         kind, common = self._kind(said["experiment"])
         cells, varied = [], {}
         for at, (settings, grid) in enumerate(self._blocks(said)):
@@ -131,7 +142,7 @@ class _Reader:
             self._id("left_out", name)
             if not isinstance(why, str) or not why.strip():
                 raise self.error(f"left_out: {name}", f"got {why!r}, expected a few words that say why")
-        return Spec(path.stem, said["about"].strip(), said["experiment"], tuple(cells), tuple(varied), found, dict(left_out), path)
+        return Spec(path.stem, said["about"].strip(), said["experiment"], tuple(cells), tuple(varied), found, dict(left_out), path, needs)
 
     def _kind(self, name: str) -> tuple[type, dict[str, Any]]:
         """The class of the cells, and the settings that they begin with."""
