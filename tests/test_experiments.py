@@ -463,6 +463,13 @@ def test_rows_of_the_other_tables_are_those_of_their_functions() -> None:
     assert {row["measure"]: round(row["value"], 2) for row in rows} == {"full": 527.79, "archetypes": 485.71, "saved": 0.08}
 
 
+def test_images_are_the_first_ones_or_drawn_over_the_classes() -> None:
+    settings = experiments.EXPERIMENTS["isolation-lite0"]
+    settings = replace(settings, data="mnist-5k", n=20, size=28)
+    first, drawn = settings.images()[1], replace(settings, spread=True).images()[1]
+    assert first.labels.tolist() == data.load("mnist-5k").labels[:20].tolist() and sorted(drawn.labels.tolist()) == sorted([*range(10)] * 2)
+
+
 def test_a_study_is_that_of_the_survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
 

@@ -28,9 +28,9 @@ BLOCKS = tuple(f"features.{k}" for k in (1, 3, 6, 8))  # the activations of VGG-
 
 @dataclass(frozen=True)
 class _Measured:
-    """What the three have in common. n: the first images of the data; size: their pixels; n_kernels: drawn with ``seed`` among those
-    active on all of the images; group: images that are solved together; judged: does the network name classes? only: those of the layers that
-    are measured, None for all of them."""
+    """What they have in common. n: the first images of the data, or, with ``spread``, drawn from all of it, balanced over the classes;
+    size: their pixels; n_kernels: drawn with ``seed`` among those active on all of the images; group: images that are solved together;
+    judged: does the network name classes? only: those of the layers that are measured, None for all of them."""
 
     source: str
     network: str
@@ -44,13 +44,16 @@ class _Measured:
     max_iter: int = 200
     group: int = 10
     judged: bool = True
+    spread: bool = False
     only: tuple[str, ...] | None = None
     packages = ("captum", "zennit", "timm")
-    loads = ("network", "pretrained", "data", "n", "size")
+    loads = ("network", "pretrained", "data", "n", "size", "spread", "seed")
     choices = {"scales": SCALES, "balances": BALANCES}
     bounds = {"n": (1, None), "size": (1, None), "n_kernels": (1, None), "seed": (0, None), "max_iter": (1, None), "group": (1, None)}
 
     def images(self) -> tuple[None, data.Images]:
+        if self.spread:
+            return None, data.load(self.data, n=self.n, size=self.size, seed=self.seed)
         return None, data.load(self.data, size=self.size)[: self.n]
 
     def _measure(self, begun: Begun, settings: Sequence[dict[str, Any]], work: Callable[..., list], columns: dict[str, Any]) -> None:
