@@ -142,7 +142,7 @@ def sweep(
     retries: Annotated[int, typer.Option(min=0, help="How often a cell is handed out again after its worker was lost.")] = 3,
     force: Annotated[bool, typer.Option("--force", help="Measure finished cells again.")] = False,
 ) -> None:
-    """Measure published tables again, cell by cell, here or on a cluster. An interrupted sweep is taken up again.
+    """Measure published tables again, cell by cell. An interrupted sweep is taken up again.
 
     All specs are checked before the first cell is measured. Where cells fail the others are still measured, and so are the next specs.
     """
