@@ -14,7 +14,8 @@ from torch import Tensor
 
 from filterlens import data
 from filterlens.lenses import methods
-from filterlens.lenses.isolation import isolate
+from filterlens.lenses.attribution import SCALES
+from filterlens.lenses.isolation import BALANCES, isolate
 
 from .begun import Begun
 
@@ -27,8 +28,9 @@ BLOCKS = tuple(f"features.{k}" for k in (1, 3, 6, 8))  # the activations of VGG-
 
 @dataclass(frozen=True)
 class _Measured:
-    """What the three have in common. n: the first images of the data; size: their pixels; n_kernels: drawn with ``seed`` among those
-    active on all of the images; group: images that are solved together; judged: does the network name classes?"""
+    """What they have in common. n: the first images of the data, or, with ``spread``, drawn from all of it, balanced over the classes;
+    size: their pixels; n_kernels: drawn with ``seed`` among those active on all of the images; group: images that are solved together;
+    judged: does the network name classes? only: those of the layers that are measured, None for all of them."""
 
     source: str
     network: str
@@ -42,15 +44,22 @@ class _Measured:
     max_iter: int = 200
     group: int = 10
     judged: bool = True
+    spread: bool = False
+    only: tuple[str, ...] | None = None
     packages = ("captum", "zennit", "timm")
+    loads = ("network", "pretrained", "data", "n", "size", "spread", "seed")
+    choices = {"scales": SCALES, "balances": BALANCES}
+    bounds = {"n": (1, None), "size": (1, None), "n_kernels": (1, None), "seed": (0, None), "max_iter": (1, None), "group": (1, None)}
 
     def images(self) -> tuple[None, data.Images]:
+        if self.spread:
+            return None, data.load(self.data, n=self.n, size=self.size, seed=self.seed)
         return None, data.load(self.data, size=self.size)[: self.n]
 
     def _measure(self, begun: Begun, settings: Sequence[dict[str, Any]], work: Callable[..., list], columns: dict[str, Any]) -> None:
         """``work(model, layer, kernel, images, **setting)`` for every layer, kernel, setting and group of images; columns of the setting
         that are none of the rows' own go before them."""
-        images = begun.normalization.apply(begun.test.images)
+        images = begun.inputs()
         known = {(row["layer"], row["kernel"], row["image"], *(row[name] for name in columns)) for row in begun.rows}
         for layer, kernels in self._kernels(begun, images):
             for kernel in kernels:
@@ -64,7 +73,7 @@ class _Measured:
                         begun.keep([{**fixed, **row, **told, "image": at + row["image"]} for row in rows])
 
     def _kernels(self, begun: Begun, images: Tensor) -> Iterator[tuple[str, list[int]]]:
-        for layer in self.layers:
+        for layer in self.layers if self.only is None else [layer for layer in self.layers if layer in self.only]:
             yield layer, methods.active_kernels(begun.model, layer, images, self.n_kernels, seed=self.seed)
 
 
@@ -141,7 +150,7 @@ class Descent(_Measured):
     points: tuple[int, ...] = (300, 1000, 3000, 10_000)
 
     def run(self, begun: Begun) -> None:
-        images = begun.normalization.apply(begun.test.images)
+        images = begun.inputs()
         known = {(row["layer"], row["kernel"], row["optimizer"]) for row in begun.rows}
         for layer, kernels in self._kernels(begun, images):
             for kernel in kernels:
