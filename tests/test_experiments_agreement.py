@@ -161,8 +161,8 @@ def test_the_words_hold_every_pair_that_was_measured() -> None:
     x = np.arange(20.0)
     scored = layer(l1=x, loss_rise=x + 6 * np.sin(7 * x), votes=-x, accuracy_drop=np.ones(20))
     told = study.in_words([pd.DataFrame(agreement.to_rows(scored))]).splitlines()
-    assert told[0].startswith("Spearman's rho within 1 layers of 1 network, 20 filters; 95 % intervals")
-    assert "by 1.00 [" in told[1] and [line for line in told if line.endswith("pairs")] == ["opposite: 2 pairs", "not shown: 0 pairs", "agree: 1 pairs"]
+    assert told[0].startswith("Spearman's rho within layers: 20 filters, layers: 1, networks: 1; 95 % intervals")
+    assert "by 1.00 [" in told[1] and [line for line in told if ", pairs: " in line] == ["opposite, pairs: 2", "not shown, pairs: 0", "agree, pairs: 1"]
     assert [line.split()[:3] for line in told if " n = " in line][0] == ["l1", "votes", "-1.00"]
 
 

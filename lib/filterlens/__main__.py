@@ -189,7 +189,7 @@ def agreement(
     from filterlens.experiments.agreement import STUDIES, in_words
     from filterlens.experiments.series import make_all
 
-    with _refused("networks|name|out|checkpoint"):
+    with _refused("names|name|out|checkpoint"):
         made = make_all("agreement", networks or list(STUDIES), out=out or True, on_made=lambda one: typer.echo(_rows_of(one)))
     typer.echo(f"\n{in_words([one.rows for one in made])}")
 

@@ -125,13 +125,13 @@ def in_words(tables: Sequence[pd.DataFrame]) -> str:
     layers = from_rows(pd.concat(tables, ignore_index=True))
     found, again = agree(layers), repeatable(layers)
     lines = [
-        f"Spearman's rho within {found.n_layers} layers of {len(tables)} network{'s' * (len(tables) != 1)}, {found.n_filters} filters; "
+        f"Spearman's rho within layers: {found.n_filters} filters, layers: {found.n_layers}, networks: {len(tables)}; "
         f"{100 * found.level:g} % intervals; p corrected over all pairs",
         f"The rise of the loss on one half of the images goes with that on the other by {again.rho:.2f} [{again.low:.2f}, {again.high:.2f}].",
     ]
     for verdict in VERDICTS[:3]:
         pairs = [pair for pair in found.pairs if pair.verdict == verdict]
-        lines += ["", f"{verdict}: {len(pairs)} pairs"]
+        lines += ["", f"{verdict}, pairs: {len(pairs)}"]
         lines += [
             f"{pair.a:>21} {pair.b:<21} {pair.rho:6.2f} [{pair.low:5.2f}, {pair.high:5.2f}]  n = {pair.n:<5} p = {pair.p_adjusted:.2g}"
             for pair in pairs

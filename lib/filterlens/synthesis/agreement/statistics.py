@@ -185,7 +185,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 def _why(found: Sequence[FilterScores], a: str, b: str, silent: dict[str, set[int]]) -> str:
     said = [f"{what} in every layer that has both" for what, layers_of in silent.items() if layers_of]
-    for name in (a, b):
+    for name in (a, b) if a != b else ():
         if all(bool(one.values[name].isnan().all()) for one in found):
             reasons = dict.fromkeys(one.notes[name] for one in found if name in one.notes)
             said.append(f"{name}: {next(iter(reasons), 'no filter has it')}")
