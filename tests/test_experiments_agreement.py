@@ -119,7 +119,7 @@ def test_from_the_command_to_the_statistics(tmp_path: Path, monkeypatch: pytest.
 def test_real_settings_are_the_issues() -> None:
     assert {name: experiments.EXPERIMENTS[f"agreement-{name}"] for name in study.STUDIES} == study.STUDIES
     assert len({one.name for one in study.STUDIES.values()}) == 9
-    assert {one.n for one in study.STUDIES.values()} == {500} and {one.isolation_steps for one in study.STUDIES.values()} == {50}
+    assert {name: one.n for name, one in study.STUDIES.items() if one.n != 500} == {"lenet": 4000} and {one.isolation_steps for one in study.STUDIES.values()} == {50}
     whole = [name for name, one in study.STUDIES.items() if one.stages is None and one.most is None]
     assert whole == ["lenet", "resnet20", "resnet20-std", "resnet20-csg", "resnet20-public"]
     assert study.STUDIES["resnet56-public"].stages == ("layer2", "layer3") and study.STUDIES["lite0"].most == 16
