@@ -172,6 +172,24 @@ def test_damage_against_itself() -> None:
     assert flat.verdict == "not measured" and flat.note == "loss_rise is constant in every layer that has both"
 
 
+def test_layers_drawn_again() -> None:
+    layers = [layer(name=str(at), l1=x[0], votes=x[1]) for at, x in enumerate(drawn(8 + 3 * at, 60 + at, 0.9 - 0.3 * at) for at in range(6))]
+    result, pair = agreement.over_layers(layers, "votes", "l1", draws=99), agreement.agree(layers).pair("l1", "votes")
+    assert (result.rho, result.layers) == (pytest.approx(pair.rho), 6)
+    own = [p.rho for p in agreement.by_layer(layers, "l1", "votes")]
+    assert result.same == pytest.approx(np.mean(np.sign(own) == np.sign(pair.rho))) and min(own) < 0 < max(own)
+    draw = np.random.default_rng(0).integers(0, 6, (99, 6))
+    again = [agreement.agree([replace(layers[k], layer=f"{at}") for at, k in enumerate(row)]).pairs[0].rho for row in draw]
+    assert (result.low, result.high) == pytest.approx(tuple(np.quantile(again, [0.025, 0.975])))
+    assert result.high - result.low > pair.high - pair.low  # the layers differ
+    alike = [replace(layers[0], layer=str(at)) for at in range(5)]
+    same = agreement.over_layers(alike, "l1", "votes")
+    assert same.low == pytest.approx(same.rho) == same.high and same.same == 1
+    few = agreement.over_layers(layers[:4], "l1", "votes")
+    assert math.isnan(few.low) and math.isnan(few.high) and few.layers == 4
+    assert agreement.over_layers(layers, "l1", "isolation").layers == 0
+
+
 @pytest.mark.parametrize(("sizes", "r"), [((16,), 0.0), ((16,), 0.7), ((12, 20, 33), 0.5), ((8, 8, 8, 8), 0.5)])
 def test_intervals_cover_and_p_errs_as_often_as_they_say(sizes: tuple[int, ...], r: float) -> None:
     truth, repeats = 6 / math.pi * math.asin(r / 2), 400  # Spearman's rho of a normal pair with Pearson's r (Kruskal 1958)
@@ -237,6 +255,12 @@ CASES: list[tuple[Callable, dict[str, Any], str, Any, type[Exception]]] = [
         (agreement.by_network, {"found": [ONE], "a": "l1", "others": ["l2"]}, name, value, error)
         for name, value, error in (("a", "l3", ValueError), ("a", None, TypeError), ("others", "l2", TypeError), ("others", [], ValueError),
                                    ("others", ["l1"], ValueError), ("others", ["l2", "l2"], ValueError), ("others", ["l3"], ValueError))
+    ],
+    *[(agreement.over_layers, {"found": [ONE], "a": "l1", "b": "l2"}, *case) for case in STATISTICS if case[0] != "correction"],
+    *[
+        (agreement.over_layers, {"found": [ONE], "a": "l1", "b": "l2"}, name, value, error)
+        for name, value, error in (("a", "l3", ValueError), ("b", "l1", ValueError), ("b", 3, TypeError), ("draws", 0, ValueError),
+                                   ("draws", 1.5, TypeError), ("seed", -1, ValueError))
     ],
     *[(agreement.repeatable, {"found": [ONE]}, *case) for case in STATISTICS if case[0] != "correction"],
     *[

@@ -76,7 +76,7 @@ def agree(
         4 filters with both numbers, says nothing and is left out; so is, for positional relevance, a layer that allows several rankings
         (``degenerate``). The pair's note counts the layers left out.
     names: of scores, by default those of ``SCORES`` that any layer has.
-    level: of the intervals, in (0, 1). They are about these layers, taken as given: other layers may differ more.
+    level: of the intervals, in (0, 1). They are about these layers, taken as given: other layers may differ more (``over_layers``).
     correction: of p over all pairs: "by" (Benjamini and Yekutieli 2001) holds the share of false findings under any dependence, and pairs
         do depend on each other; "bh" (Benjamini and Hochberg 1995) is less strict (``scipy.stats.false_discovery_control``).
 
@@ -146,6 +146,27 @@ def _measured(found: Sequence[FilterScores], a: str, b: str, level: float, where
     """A pair before its p is corrected."""
     from scipy.stats import norm, t
 
+    parts, silent = ranked(found, a, b)
+    if not parts:
+        return Pair(a, b, *[math.nan] * 5, 0, 0, "not measured", _why(found, a, b, silent), where)
+    together = np.concatenate(parts, 1)
+    n, layers = together.shape[1], len(parts)
+    rho = float(np.clip((together[0] * together[1]).sum() / math.sqrt((together[0] ** 2).sum() * (together[1] ** 2).sum()), -1, 1))
+    free = n - layers - 1
+    p = float(2 * t.sf(abs(rho) * math.sqrt(free / (1 - rho * rho)), free)) if abs(rho) < 1 else 0.0
+    p = max(p, 2 * math.exp(-sum(math.lgamma(part.shape[1] + 1) for part in parts)))  # no permutation of the filters can give less
+    half = 1 - 6 / (n**3 - n)  # a perfect order counts as half a swap of neighbours away from it
+    middle, width = math.atanh(min(half, max(-half, rho))), float(norm.ppf((1 + level) / 2)) * math.sqrt((1 + rho * rho / 2) / (free - 1))
+    low, high = min(rho, math.tanh(middle - width)), max(rho, math.tanh(middle + width))
+    said = [f"{what} in {len(layers_of)} of the layers, left out" for what, layers_of in silent.items() if layers_of]
+    return Pair(a, b, rho, low, high, p, math.nan, n, layers, "", "; ".join(said), where)
+
+
+def ranked(found: Sequence[FilterScores], a: str, b: str) -> tuple[list[np.ndarray], dict[str, set[int]]]:
+    """The ranks of both numbers (2, m) in every layer that takes part; the layers left out, by their place, for each reason.
+
+    Of a score with itself (a = b) its two halves.
+    """
     parts, silent = [], {f"{name} is constant": set() for name in (a, b)} | {"positional is degenerate": set()}
     for at, one in enumerate(found):
         x, y = (values.numpy() for values in (one.halves.T if a == b else (one.values[a], one.values[b])))
@@ -161,19 +182,7 @@ def _measured(found: Sequence[FilterScores], a: str, b: str, level: float, where
         for name, part in zip((a, b), ranks, strict=True):
             if not part.any():
                 silent[f"{name} is constant"].add(at)
-    if not parts:
-        return Pair(a, b, *[math.nan] * 5, 0, 0, "not measured", _why(found, a, b, silent), where)
-    together = np.concatenate(parts, 1)
-    n, layers = together.shape[1], len(parts)
-    rho = float(np.clip((together[0] * together[1]).sum() / math.sqrt((together[0] ** 2).sum() * (together[1] ** 2).sum()), -1, 1))
-    free = n - layers - 1
-    p = float(2 * t.sf(abs(rho) * math.sqrt(free / (1 - rho * rho)), free)) if abs(rho) < 1 else 0.0
-    p = max(p, 2 * math.exp(-sum(math.lgamma(part.shape[1] + 1) for part in parts)))  # no permutation of the filters can give less
-    half = 1 - 6 / (n**3 - n)  # a perfect order counts as half a swap of neighbours away from it
-    middle, width = math.atanh(min(half, max(-half, rho))), float(norm.ppf((1 + level) / 2)) * math.sqrt((1 + rho * rho / 2) / (free - 1))
-    low, high = min(rho, math.tanh(middle - width)), max(rho, math.tanh(middle + width))
-    said = [f"{what} in {len(layers_of)} of the layers, left out" for what, layers_of in silent.items() if layers_of]
-    return Pair(a, b, rho, low, high, p, math.nan, n, layers, "", "; ".join(said), where)
+    return parts, silent
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
