@@ -173,20 +173,20 @@ def test_damage_against_itself() -> None:
 
 
 def test_layers_drawn_again() -> None:
-    layers = [layer(name=str(at), l1=x[0], votes=x[1]) for at, x in enumerate(drawn(8 + 3 * at, 60 + at, 0.9 - 0.3 * at) for at in range(6))]
+    layers = [layer(name=str(at), l1=x[0], votes=x[1]) for at, x in enumerate(drawn(8 + 3 * at, 60 + at, 0.9 - 0.2 * at) for at in range(9))]
     result, pair = agreement.over_layers(layers, "votes", "l1", draws=99), agreement.agree(layers).pair("l1", "votes")
-    assert (result.rho, result.layers) == (pytest.approx(pair.rho), 6)
+    assert (result.rho, result.layers) == (pytest.approx(pair.rho), 9)
     own = [p.rho for p in agreement.by_layer(layers, "l1", "votes")]
     assert result.same == pytest.approx(np.mean(np.sign(own) == np.sign(pair.rho))) and min(own) < 0 < max(own)
-    draw = np.random.default_rng(0).integers(0, 6, (99, 6))
+    draw = np.random.default_rng(0).integers(0, 9, (99, 9))
     again = [agreement.agree([replace(layers[k], layer=f"{at}") for at, k in enumerate(row)]).pairs[0].rho for row in draw]
     assert (result.low, result.high) == pytest.approx(tuple(np.quantile(again, [0.025, 0.975])))
     assert result.high - result.low > pair.high - pair.low  # the layers differ
-    alike = [replace(layers[0], layer=str(at)) for at in range(5)]
+    alike = [replace(layers[0], layer=str(at)) for at in range(8)]
     same = agreement.over_layers(alike, "l1", "votes")
     assert same.low == pytest.approx(same.rho) == same.high and same.same == 1
-    few = agreement.over_layers(layers[:4], "l1", "votes")
-    assert math.isnan(few.low) and math.isnan(few.high) and few.layers == 4
+    few = agreement.over_layers(layers[:7], "l1", "votes")
+    assert math.isnan(few.low) and math.isnan(few.high) and few.layers == 7
     assert agreement.over_layers(layers, "l1", "isolation").layers == 0
 
 

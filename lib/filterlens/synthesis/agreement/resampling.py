@@ -16,11 +16,11 @@ from filterlens import checks
 from .parts import SCORES, FilterScores
 from .statistics import _checked, _level, ranked
 
-FEWEST = 5  # layers that are drawn from
+FEWEST = 8  # layers that are drawn from
 
 
 class OverLayers(NamedTuple):
-    """rho of two scores over ``layers`` layers, with the interval that layers drawn again give; NaN for fewer than five layers.
+    """rho of two scores over ``layers`` layers, with the interval that layers drawn again give; NaN for fewer than eight layers.
 
     ``same``: the share of the layers whose own rho has the sign of all of them together.
     """
