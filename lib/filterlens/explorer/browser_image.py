@@ -17,7 +17,7 @@ import traitlets
 from torch import Tensor, nn
 
 from filterlens import checks, features, models
-from filterlens.explorer import browser, panels, sheets
+from filterlens.explorer import browser, panels, script, sheets
 from filterlens.explorer.axes import Axes, Axis
 from filterlens.explorer.browser_answers import Answers
 from filterlens.explorer.published import Published, embedded
@@ -31,8 +31,8 @@ STRONGEST = -1  # the class with the largest logit, as an option of the axis ``t
 class OwnImage(Published):
     """A board and the panels that follow it; made by ``own_image``. ``image`` (c, h, w) in [0, 1] is what was last asked about, or None."""
 
-    _esm = browser.module()
-    _css = browser.style()
+    _esm = script.module(board=True)
+    _css = script.style(board=True)
     title = traitlets.Unicode().tag(sync=True)
     _about = traitlets.Dict().tag(sync=True)
 
