@@ -54,14 +54,14 @@ def runtime() -> dict[str, Any]:
     return {"module": _bytes((VENDOR / MODULE).read_bytes()), "wasm": _bytes(wasm)}
 
 
-def files(folder: Path, onnx: bytes, about: dict[str, Any], *, whose: str) -> tuple[dict[str, str], int]:
-    """Write runtime and network below a chapter's folder of sheets: their names there, and the bytes of both. All share one runtime."""
+def files(folder: Path, onnx: bytes, about: dict[str, Any], *, whose: str) -> tuple[dict[str, str], dict[str, int]]:
+    """Write runtime and network below a chapter's folder of sheets: the name of each there, and its bytes. All share one runtime."""
     beside = sheets.Sheets(folder / FOLDER, budget=BUDGET)
     names = {
         "runtime": beside.write_one(runtime(), whose=whose),
         "network": beside.write_one({"onnx": _bytes(onnx), "about": about}, whose=whose),
     }
-    return names, sum((beside.folder / f"{name}.js").stat().st_size for name in names.values())
+    return names, {part: (beside.folder / f"{name}.js").stat().st_size for part, name in names.items()}
 
 
 def _bytes(content: bytes) -> dict[str, Any]:
