@@ -7,8 +7,8 @@ function ownRenderers(about) {
   const scores = { axes: [], panels: (at) => [seenPanel(at), scoresPanel(at)] };
   const maps = { axes: ["layer"], panels: (at) => mapsPanels(at) };
   const one = { axes: ["layer", "filter"], panels: (at) => filterPanels(at) };
-  if (!about.indices) return [scores, one, maps];
-  return [scores, { axes: ["target"], panels: (at) => classPanels(at) }, one, maps];
+  if (!about.indices) return [scores, maps, one];
+  return [scores, { axes: ["target"], panels: (at) => classPanels(at) }, maps, one];
 }
 
 const plane = ({ shape, values }, k) => values.subarray(k * shape[1] * shape[2], (k + 1) * shape[1] * shape[2]);
