@@ -153,6 +153,7 @@ def test_a_page_offers_what_lies_beside_it_and_two_networks_share_the_runtime(tm
     states = [json.loads(re.search(r'<script type="application/json">(.*)</script>', page).group(1)) for page in pages]
     folder = tmp_path / "toy.sheets" / "own-image"
     assert states[0]["files"]["runtime"] == states[1]["files"]["runtime"] and len(list(folder.glob("*.js"))) == 3
+    assert "MIT License" in (folder / "onnxruntime-web.LICENSE").read_text(encoding="utf-8") and list(folder.glob("*.txt.gz"))
     assert states[0]["title"] == "</script> & more" and "&lt;/script&gt; &amp; more" in pages[0]
     for page, state in zip(pages, states, strict=True):
         assert 'data-filterlens-own-image data-sheets="toy.sheets/own-image/"' in page and "data-filterlens-explorer" not in page

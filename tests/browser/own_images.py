@@ -125,6 +125,11 @@ def check_last(page: Page, truth: OwnImage) -> dict[str, Any]:
     return {**found, "image": image, "apart": apart}
 
 
+def noise(size: tuple[int, int, int], seed: int = 5) -> Tensor:
+    """An image (c, h, w) in [0, 1] that a file of 8 bits keeps as it is."""
+    return torch.rand(size, generator=torch.Generator().manual_seed(seed)).mul(255).round() / 255
+
+
 def png(image: Tensor) -> bytes:
     """An image (c, h, w) in [0, 1] as a file."""
     steps = (image * 255).round().byte().permute(1, 2, 0).numpy()

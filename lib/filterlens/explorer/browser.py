@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import warnings
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from filterlens.explorer.browser_answers import Answers
 OPSET = 17  # of ONNX: all that these networks need, known to every runtime since 2022
 FOLDER, BUDGET = "own-image", 16_000_000  # the part of a chapter's sheets that holds runtime and networks, and its bytes
 VENDOR = Path(__file__).parent / "vendor" / "onnxruntime-web"
+NOTICES = ("LICENSE", "ThirdPartyNotices.txt.gz")
 MODULE, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.gz"
 
 
@@ -55,8 +57,10 @@ def runtime() -> dict[str, Any]:
 
 
 def files(folder: Path, onnx: bytes, about: dict[str, Any], *, whose: str) -> tuple[dict[str, str], dict[str, int]]:
-    """Write runtime and network below a chapter's folder of sheets: the name of each there, and its bytes. All share one runtime."""
+    """Write runtime and network below a chapter's folder of sheets: each one's name there, and its bytes. All share one runtime."""
     beside = sheets.Sheets(folder / FOLDER, budget=BUDGET)
+    for notice in NOTICES:  # whoever publishes the page hands the runtime on
+        shutil.copyfile(VENDOR / notice, beside.folder / f"onnxruntime-web.{notice}")
     names = {
         "runtime": beside.write_one(runtime(), whose=whose),
         "network": beside.write_one({"onnx": _bytes(onnx), "about": about}, whose=whose),

@@ -32,8 +32,8 @@ function offerOwn(el, { title, network, bytes, does, knows, files }) {
     const [own, both] = [megabytes(bytes.network), megabytes(bytes.network + bytes.runtime)];
     const isWaiting = button.ariaDisabled === "true";
     button.textContent = isWaiting ? `Loading ${network} …` : `Load ${network} (${ownRuntime ? own : both})`;
-    const parts = `the network, ${own}, and what runs it, ${megabytes(bytes.runtime)}: open-source code that comes with this page`;
-    cost.textContent = ownRuntime ? `The button loads the network; what runs it is here already.` : `The button loads ${parts}.`;
+    const parts = `the network, ${own}, and onnxruntime-web, which runs it, ${megabytes(bytes.runtime)}, from where this page comes from`;
+    cost.textContent = ownRuntime ? "The button loads the network; what runs it is here already." : `The button loads ${parts}.`;
   };
   ownOffers.add(say);
   button.addEventListener("click", async () => {
