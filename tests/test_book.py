@@ -102,7 +102,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = project(tmp_path_factory.mktemp("site"), {"2-good": [(PICTURE, ALT), record, EXPLORER]})
     pages(home, ["2-good"], FRONT)
     with open(home / "book" / "bibliography.md", "a") as file:
-        file.write("\nA formula, $x^2$, on this page only.\n")
+        file.write("\nA formula, $x^2$, on this page only.\n\n<div data-filterlens-own-image></div>\n")
     said: list[str] = []
     index = book.build("book", home=home, workers=1, say=said.append)
     assert index == home / "_build" / "html" / "index.html" and index.exists()
@@ -144,6 +144,16 @@ def test_an_explorer_stands_on_any_page_and_its_states_beside_the_chapter(site: 
         assert re.search(r'<script defer="defer" src="[./]*_static/explorer.js\?v=\w+"', text) and "_static/explorer.css?v=" in text
     assert not [page for page in html.rglob("*.html") if "_static/explorer." in page.read_text() and page.stem not in ("intro", "2-good")]
     assert (html / "_static" / "explorer.js").read_text() == script.classic()
+
+
+def test_only_a_page_with_a_board_carries_the_boards_script(site: Path) -> None:
+    html = site / "_build" / "html"
+    assert [page.name for page in html.rglob("*.html") if "_static/board." in page.read_text()] == ["bibliography.html"]
+    text = (html / "bibliography.html").read_text()
+    assert re.search(r'<script defer="defer" src="_static/board.js\?v=\w+"', text) and "_static/board.css?v=" in text
+    for name, made in {"board.js": script.classic(board=True), "board.css": script.style(board=True)}.items():
+        assert (html / "_static" / name).read_text() == made
+    assert "mountOwn" in script.classic(board=True) and "mountOwn" not in script.classic()
 
 
 def test_no_page_loads_what_it_does_not_need(site: Path) -> None:

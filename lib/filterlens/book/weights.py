@@ -94,9 +94,9 @@ def _paths(site: Path, origin: str, addresses: list[str]) -> Iterator[str]:
 
 
 def sheets(site: Path) -> dict[str, int]:
-    """Bytes of the baked states of each chapter that has some; they are fetched when a reader picks something."""
+    """Bytes of what each chapter keeps beside its page: baked states, networks and what runs them; fetched when a reader asks for it."""
     folders = sorted(site.rglob("*.sheets"))
-    return {folder.stem: sum(path.stat().st_size for path in folder.glob("*.js")) for folder in folders}
+    return {folder.stem: sum(path.stat().st_size for path in folder.rglob("*.js")) for folder in folders}
 
 
 def table(found: Mapping[str, Mapping[str, int]], states: Mapping[str, int]) -> str:
