@@ -27,7 +27,7 @@ from filterlens.training.identity import digest
 
 from .adversarial import BLACK_BOX, Adversarial
 from .begun import Begun, Row
-from .isolation import BETA, BLOCKS, SQUEEZENET, Ablation, Comparison, Descent, Grid
+from .isolation import BETA, BLOCKS, SQUEEZENET, VGG16, Ablation, Comparison, Descent, Grid, Paths
 from .removal import Removal, Retraining, Starts
 from .truth import Truth
 
@@ -36,6 +36,7 @@ FRACTIONS = (
     "accuracy",
     *methods.MEASURES,
     "loss",
+    "alike",
     "beta",
     "input_scale",
     "auc",
@@ -68,7 +69,7 @@ _PAPER = "Thakur, Abrol & Sharma, PMLR 197:111-121"
 _ISOLATION = "of arXiv 2108.11054, on a network and images that it has not"
 _LITE0 = ("efficientnet-lite0", True, "imagenet-20")
 _GATES = "of arXiv 2007.08194, whose training is longer and whose detector is not known"
-EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Descent | Adversarial | Truth] = {
+EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Paths | Descent | Adversarial | Truth] = {
     "removal-lenet": Removal(f"Table 1 of {_PAPER}", "lenet", True, "mnist"),
     "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", True, "cifar10", n=2000),
     "removal-resnet20-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", "public", "cifar10", n=2000),
@@ -78,8 +79,12 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
     "isolation-lite0": Comparison(f"Table 1 {_ISOLATION}", *_LITE0),
     "isolation-ablation-lite0": Ablation(f"Table 2 {_ISOLATION}", *_LITE0),
     "isolation-grid-lite0": Grid(f"the weights {_ISOLATION}", *_LITE0),
+    "isolation-paths-lite0": Paths(f"the freedom of the answer {_ISOLATION}", *_LITE0),
     "isolation-descent-lite0": Descent(f"section 4.1's ten thousand iterations {_ISOLATION}", *_LITE0),
     "isolation-squeezenet": Comparison(f"Table 1 {_ISOLATION}", "torchvision/squeezenet1_1", "public", "imagenet-20", SQUEEZENET),
+    "isolation-vgg16": Comparison(
+        "Table 1 of arXiv 2108.11054, on images drawn from all classes", "torchvision/vgg16", True, "imagenet", VGG16, n=180, size=224, spread=True
+    ),
     # Oxford's networks read raw pixels, whose standard deviation is 58 where others have 1
     "isolation-vgg16-blocks": Comparison(
         "Table 1 of arXiv 2108.11054, Blocks 1 and 2 of its network",
@@ -215,12 +220,12 @@ def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: 
     if settings.network in gated.names():
         sha256 = gated.load(settings.network).about["sha256"]
     else:
-        sha256 = known[settings.network] if public else models.about(settings.network)["sha256"]
+        sha256 = known[settings.network] if public else None if "/" in settings.network else models.about(settings.network)["sha256"]
     seen = (f"{len(train)} training and " if train else "") + f"{len(test)} test images"
     return {
         **told,
         "network": settings.network,
-        "weights": f"{'public' if public else 'our own'}, sha256 {sha256}",
+        "weights": "as the library downloads them" if sha256 is None else f"{'public' if public else 'our own'}, sha256 {sha256}",
         "data": f"{test.name}: {seen}" + (f" ({test.note})" if test.note else ""),
         "n": len(test),
         "settings": chosen,
