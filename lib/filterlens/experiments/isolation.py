@@ -155,7 +155,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "from grey": {"start": "grey"},
     "from noise": {"start": "noise"},
     "Adam": {"optimizer": "adam"},
-    "descent": {"optimizer": "descent", "max_iter": 2000},
+    "descent": {"optimizer": "descent", "max_iter": 500},
     "momentum, step 10,000": {"optimizer": "momentum", "lr": 1e4},
 }
 
