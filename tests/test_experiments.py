@@ -265,7 +265,7 @@ def test_real_settings_are_the_issues() -> None:
         "isolation-paths-lite0": ("efficientnet-lite0", True, "imagenet-20", 3),
         "isolation-squeezenet": ("torchvision/squeezenet1_1", "public", "imagenet-20", 20),
         "isolation-vgg16": ("torchvision/vgg16", True, "imagenet", 180),
-        "isolation-vgg16-blocks": ("vgg16-blocks", "public", "imagenet-20", 10),
+        "isolation-vgg16-blocks": ("vgg16-blocks", "public", "imagenet-20", 5),
     }
     blocks = REAL["isolation-vgg16-blocks"]
     assert (

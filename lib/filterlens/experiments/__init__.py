@@ -92,7 +92,7 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
         "public",
         "imagenet-20",
         BLOCKS,
-        n=10,
+        n=5,
         judged=False,
         beta=BETA / 58,
     ),
