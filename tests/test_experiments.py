@@ -19,7 +19,7 @@ from filterlens import __main__, data, experiments, models, training
 from filterlens.experiments import adversarial, isolation
 from filterlens.lenses import adversarial as lens
 from filterlens.lenses import methods, redundancy
-from filterlens.lenses.isolation import isolate
+from filterlens.lenses.isolation import isolate, solve
 from filterlens.models import CheckpointError, checkpoints
 from filterlens.training import snapshots
 
@@ -178,6 +178,7 @@ def test_rows_of_table_2_and_of_the_grid_are_those_of_the_lens() -> None:
 
 def test_images_of_the_papers_table_are_spread_over_the_classes() -> None:
     settings = REAL["isolation-vgg16"]
+    assert settings.lr == solve.DEFAULTS["proximal"][0]
     assert settings.spread and (settings.size, settings.n_kernels, settings.max_iter) == (224, 4, 200) and len(settings.layers) == 5
     labels = replace(settings, data="imagenet-20", n=7, size=40).images()[1].labels
     assert labels.tolist() == data.load("imagenet-20", n=7, seed=settings.seed).labels.tolist() and len(labels.unique()) == 7
@@ -270,6 +271,7 @@ def test_real_settings_are_the_issues() -> None:
     blocks = REAL["isolation-vgg16-blocks"]
     assert (
         blocks.beta == pytest.approx(0.1 / 58)
+        and blocks.lr == pytest.approx(0.05 * 58)
         and not blocks.judged
         and len(blocks.layers) == 2
         and len(REAL["isolation-squeezenet"].layers) == 5

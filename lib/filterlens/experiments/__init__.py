@@ -27,7 +27,7 @@ from filterlens.training.identity import digest
 
 from .adversarial import BLACK_BOX, Adversarial
 from .begun import Begun, Row
-from .isolation import BETA, BLOCKS, SQUEEZENET, VGG16, Ablation, Comparison, Descent, Grid, Paths
+from .isolation import BETA, BLOCKS, SQUEEZENET, STEP, VGG16, Ablation, Comparison, Descent, Grid, Paths
 from .removal import Removal, Retraining, Starts
 from .truth import Truth
 
@@ -95,6 +95,7 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
         n=5,
         judged=False,
         beta=BETA / 58,
+        lr=STEP * 58,
     ),
     **{f"adversarial-resnet20-{kind}": Adversarial(f"appendix I {_GATES}", f"resnet20-{kind}", "cifar10") for kind in gated.KINDS},
     **{  # seconds per image: no detector, which would need thousands

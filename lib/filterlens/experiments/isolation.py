@@ -22,6 +22,7 @@ from .begun import Begun
 # Full convolutions at strides 2, 4, 8, 16 and 32, their maps after the activation; no tuning looked at any of them.
 DEPTHS = ("conv_stem", "blocks.1.1.bn1", "blocks.2.1.bn1", "blocks.4.2.bn1", "blocks.6.0.bn1")
 BETA = 0.1  # chosen by preservation: at 1 a kernel's map changes with its size, see the grid
+STEP = 0.05  # the default of ``isolate``, for inputs whose standard deviation is about 1
 SQUEEZENET = tuple(f"features.{k}" for k in (1, 4, 7, 10, 12))  # the first activation, and a Fire module of each width
 VGG16 = tuple(f"features.{k}" for k in (3, 8, 15, 22, 29))  # where the paper looks: after the last convolution of each block
 BLOCKS = VGG16[:2]  # those of the first two blocks
@@ -95,14 +96,15 @@ class _Measured:
 class Comparison(_Measured):
     """Table 1: each method's image shown to the network. Columns: model, size, depth and those of ``methods.MethodRow``.
 
-    scales: of the attribution methods, which are measured with each of them.
+    scales: of the attribution methods, which are measured with each of them. lr: of isolation, in the units of the network's input.
     """
 
     beta: float = BETA
+    lr: float = STEP
     scales: tuple[str, ...] = ("peak", "fit")
 
     def run(self, begun: Begun) -> None:
-        own = [{"methods": ["isolation"], "options": {"beta": self.beta, "max_iter": self.max_iter}}]
+        own = [{"methods": ["isolation"], "options": {"beta": self.beta, "lr": self.lr, "max_iter": self.max_iter}}]
         others = [{"methods": [name], "scale": scale} for scale in self.scales for name in methods.METHODS if name != "isolation"]
         told = {"method": lambda setting: setting["methods"][0], "scale": lambda setting: setting.get("scale", methods.OWN_SCALE)}
         self._measure(begun, own + others, methods.measure_methods, told)
