@@ -1,13 +1,15 @@
 # One line per target; the work is in `python -m filterlens`. .venv/*.installed say which pins were installed last.
 PYTHON ?= python3
 IN := .venv/bin
-.PHONY: book test lab bench clean
+.PHONY: book test lab bench paper clean
 
 book: .venv/book.installed ; @$(IN)/filterlens book --profile book
-test: .venv/test.installed ; OMP_NUM_THREADS=1 $(IN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadscope
+test: .venv/test.installed ; OMP_NUM_THREADS=1 $(IN)/python -m pytest tests --ignore=tests/bench -n 2 --dist loadscope --no-loadscope-reorder
 lab: .venv/book.installed ; $(IN)/jupyter lab notebooks $(ARGS)
 bench: .venv/bench.installed ; $(IN)/filterlens bench
-clean: ; rm -rf _build book/notebooks book/results.md data/results/*.smoke.csv .pytest_cache .hypothesis .benchmarks
+# every published table at the paper's own scale, as far as this machine can; SPECS="000-table-1" for one, ARGS="--device cuda" or "--scheduler tcp://..."
+paper: .venv/book.installed ; $(IN)/filterlens sweep $(SPECS) $(ARGS)
+clean: ; rm -rf _build book/notebooks book/results.md book/results-pairs.svg data/results/*.smoke.csv .pytest_cache .hypothesis .benchmarks
 
 .venv/book.installed: requirements.txt lib/pyproject.toml
 	@echo "Installing the pins of requirements.txt into .venv (once; about 2 GB, some minutes)"

@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks are slower on several threads than on one
 
 
+# Modules that take a minute or more, in the order in which they are begun: the first builds the site, the others give it the time.
+# `make test` hands out whole modules in this order (--dist loadscope --no-loadscope-reorder), the short ones last, so that two workers end together.
+LONG = (
+    "browser/test_explorers.py", "test_notebooks.py", "test_book.py", "browser/test_own_image.py", "test_runs.py", "browser/test_explorer_simplex_page.py",
+    "browser/test_explorer_isolation_page.py", "browser/test_explorer_alone.py", "browser/test_explorer_influence_page.py", "browser/test_pages.py",
+)  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)  # after pytest has put together what shares a browser
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long modules first, everything else in the order in which it was found."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The reader's data root; tests on full MNIST, CIFAR-10 or public weights are skipped without it."""

@@ -253,3 +253,39 @@ def test_the_page_of_the_real_numbers_counts_every_result() -> None:
     published = records.published()
     page = results.page(published, [], [])
     assert page.count("not yet run (") + page.count("not yet run |") - 1 == sum(number["kind"] == "result" for number in published.values())
+
+
+def test_a_table_says_how_many_are_within_a_deviation_and_in_the_published_order() -> None:
+    numbers = {"002-006": ("002", "Table 3", "net", "first, accuracy %", "90", "2"), "002-007": ("002", "Table 3", "net", "second, accuracy %", "80", "1"),
+               "002-008": ("002", "Table 3", "net", "third, accuracy %", "70", "1"), "002-009": ("002", "Table 3", "net", "size, MB", "5", "")}  # fmt: skip
+    names = ("doc", "table", "row", "column", "value", "std")
+    published = {
+        key: {**dict(zip(names, one, strict=True)), "id": key, "kind": "result", "needs": "", "source": "S", "note": ""}
+        for key, one in numbers.items()
+    }
+    rows = [_row(id="002-006", value=88.5), _row(id="002-007", value=75.0), _row(id="002-008", value=76.0), _row(id="002-009", value=1.0)]
+    page = results.page(published, rows, [])
+    assert "1 of 3 numbers within one published standard deviation; 2 of 3 pairs of numbers in the published order." in page
+
+
+def test_what_is_not_measured_says_which_sweep_would_or_why_none(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks" / "experiments"
+    folder.mkdir(parents=True)
+    (folder / "002-table.yaml").write_text("records: [{id: 002-002, value: mean}]\nleft_out: {002-003: lost a_b}\n")
+    told = results.by_sweep(tmp_path)
+    assert told == {"002-002": "`filterlens sweep 002-table`", "002-003": "lost a\\_b"}
+    page = results.page(PUBLISHED, [], [], sweeps=told)
+    assert "| not yet run (needs a GPU) |  | `filterlens sweep 002-table` |" in _line(page, "| L5")
+
+
+def test_the_picture_of_all_pairs_is_the_same_for_the_same_numbers(tmp_path: Path) -> None:
+    rows = [_row(), _row(id="002-002", value=0.01), _row(id="002-001", value=0.9, profile="smoke"), _row(id="002-001", value=0.004, profile="book")]
+    found = results.pairs(PUBLISHED, rows)
+    assert [(one["group"], one["paper"], one["ours"], one["std"] > 0) for one in found] == [
+        ("Decoding, Table 1", 0.002, 0.0035, True), ("Decoding, Table 1", 0.012, 0.01, False),
+    ]  # fmt: skip
+    first, second = (results.picture(found, tmp_path / name) for name in ("a.svg", "b.svg"))
+    assert first.read_bytes() == second.read_bytes() and first.read_text().startswith("<?xml")
+    assert results.picture([], tmp_path / "a.svg") is None and not first.exists()
+    page = results.page(PUBLISHED, rows, [], figure="a.svg")
+    assert ":alt: 2 pairs of a published number and ours; 0 of the 1 with a published deviation lie within one" in page

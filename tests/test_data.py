@@ -219,6 +219,7 @@ def test_imagenet_is_read_from_disk_with_the_numbers_of_its_classes(imagenet: Pa
     assert isinstance(train.pixels, pictures.Photographs) and train.titles == list("34012")
     assert torch.allclose(train.images[:, 1, 5, 9] * 255, torch.tensor([30.0, 40, 0, 10, 20]), atol=3)
     assert data.load("imagenet", root=imagenet, n=2).labels.sort().values.tolist() == [1, 3]
+    assert "of the 50,000 pictures, 2 of the 1,000 classes" in test.note and "of the 1,281,167 pictures" in train.note
 
 
 def test_imagenet_without_a_list_wants_all_thousand_classes(imagenet: Path):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from filterlens import data
+from filterlens.data import voc
 
 PLACE = Path("VOCdevkit") / "VOC2012"
 GREEN = (10, 200, 30)
@@ -120,7 +121,7 @@ numbers = [
     ("negative", -1, V),
 ]
 BAD = {
-    "root": [("nothing", None, T), ("a number", 3, T), ("no folder", "nowhere-at-all", V)],
+    "root": [("a number", 3, T), ("no folder", "nowhere-at-all", V)],
     "year": [("a number", 2012, T), ("nothing", None, T), ("a word", "newest", V), ("empty", "", V), ("a path", "2012/..", V)],
     "classes": [("one name", "cat", T), ("nothing", None, T), ("numbers", [1], T), ("empty", [], V), ("twice", ["cat", "cat"], V),
                 ("unknown", ["cat", "hors"], V)],
@@ -193,3 +194,17 @@ def test_a_folder_that_is_not_voc_is_refused(root, damage):
     damage(root / PLACE)
     with pytest.raises(data.DataError, match=r"^root\b"):
         data.voc_objects(root)
+
+
+def test_without_a_root_it_is_the_data_root_or_a_word_from_whom_to_get_it(root, monkeypatch):
+    monkeypatch.setenv("FILTERLENS_DATA", str(root))
+    assert data.voc_objects()[0].titles == data.voc_objects(root)[0].titles
+    monkeypatch.delenv("FILTERLENS_DATA")
+    with pytest.raises(data.DataError, match=r"root: FILTERLENS_DATA is not set.*host.robots.ox.ac.uk/pascal/VOC.*VOCdevkit/VOC2010"):
+        data.voc_objects(year="2010")
+
+
+def test_a_part_of_the_pictures_says_so(root, monkeypatch):
+    assert data.voc_objects(root)[0].note.startswith("11 of the 2,913 pictures with masks; ")
+    monkeypatch.setitem(voc.MASKED, "2012", 11)
+    assert data.voc_objects(root)[0].note == voc.NOTE

@@ -21,6 +21,7 @@ from filterlens.lenses import adversarial as lens
 from filterlens.lenses import methods, redundancy
 from filterlens.lenses.isolation import isolate, solve
 from filterlens.models import CheckpointError, checkpoints
+from filterlens.runs import sweeps
 from filterlens.training import snapshots
 
 torch.set_num_threads(1)
@@ -352,6 +353,9 @@ def test_what_ships_loads() -> None:
         pytest.skip("no rows of experiments in data/experiments yet: make them with filterlens experiment NAME --out")
     for path in shipped:
         rows = experiments.load(path).rows
+        if path.stem in sweeps.names():
+            assert len(rows) and not rows.duplicated().any()
+            continue
         assert path.stem in REAL and len(rows) and not rows.duplicated().any()
         if path.stem in ISOLATION:
             _check_isolation(REAL[path.stem], rows)
@@ -437,3 +441,75 @@ def test_make_refuses_before_any_pass(name, options, error, said, monkeypatch: p
 def test_load_refuses(name, error, said) -> None:
     with pytest.raises(error, match=said):
         experiments.load(name)
+
+
+def test_a_network_trained_for_the_purpose_is_taken_by_its_seed(images: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments.measuring.recipes, "cache", lambda: tmp_path)
+    settings = experiments.Training("toy", "lenet", seeds=(3,), epochs=1, data=images["lenet"])
+    given = experiments.measuring.ready(settings)
+    rows = experiments.measuring.measure(settings, tmp_path / "far", given)
+    assert [(row["seed"], row["epoch"], row["measure"]) for row in rows] == [(3, 1, "accuracy"), (3, 1, "loss")]
+    assert not (tmp_path / "networks").exists(), "weights of other data are not kept"
+    settings = experiments.Removal("toy", "lenet", True, images["lenet"], sets=("l1",), rates=(0.0,), trained=3)
+    with pytest.raises(CheckpointError, match="filterlens train lenet --seed 3 --out"):
+        experiments.measuring.ready(settings)
+    recipe = replace(experiments.measuring.recipes.RECIPES["lenet"], data=images["lenet"], epochs=1)
+    monkeypatch.setitem(experiments.measuring.recipes.RECIPES, "lenet", recipe)
+    whole = experiments.Training("toy", "lenet", seeds=(3,))
+    (accuracy, _) = experiments.measuring.measure(whole, None, experiments.measuring.ready(whole))
+    (row,) = experiments.measuring.measure(settings, None, experiments.measuring.ready(settings))
+    assert (row["trained"], row["accuracy"]) == (3, accuracy["value"]) and "trained with seed 3" in experiments.measuring.told(settings)
+
+
+def test_a_gated_training_tells_density_and_what_the_label_brings(images: dict[str, str]) -> None:
+    settings = experiments.Training("toy", "resnet20-csg", seeds=(0,), epochs=3, data=images["resnet20"])
+    rows = experiments.measuring.measure(settings, None, experiments.measuring.ready(settings))
+    assert {row["measure"] for row in rows} == {"accuracy", "loss", "density", "accuracy, told the label"}
+    assert [row["epoch"] for row in rows if row["measure"] == "density"] == [1, 2, 3] and all(row["n_images"] == 23 for row in rows)
+
+
+def test_rows_of_the_other_tables_are_those_of_their_functions() -> None:
+    from filterlens import features
+    from filterlens.lenses import decoding, influence
+
+    kept = features.load("resnet20-public")
+    settings = experiments.Noise("toy", "resnet20-public", seeds=(2, 0))
+    rows = pd.DataFrame(experiments.measuring.measure(settings, None, experiments.measuring.ready(settings)))
+    own = influence.essentiality(*kept.test, kept.linear, kept.ranks.select(5, 5).indices, seeds=(2, 0))
+    assert list(rows[rows["measure"] == "influential replaced"]["value"]) == own.influential.tolist()
+    assert list(rows[rows["measure"] == "others replaced"]["value"]) == own.other.tolist()
+    assert rows["measure"].tolist()[2:4] == ["original", "decomposed"] and rows["value"][2] == own.original
+    parts = [replace(settings, seeds=(seed,)) for seed in (2, 0)]
+    again = [row for part in parts for row in experiments.measuring.measure(part, None, experiments.measuring.ready(part))]
+    pd.testing.assert_frame_equal(pd.DataFrame(again), rows, check_exact=True)
+    settings = experiments.Errors("toy", "lenet", True, "mnist-5k", layers=("conv2",), unpools=("nearest",), n=20, split="train", batch=7)
+    (row,) = experiments.measuring.measure(settings, None, experiments.measuring.ready(settings))
+    inputs = models.normalization("lenet").apply(data.load("mnist-5k", "train", n=20).images)
+    table = decoding.error_table(models.load("lenet"), ["conv2"], [inputs], unpools=("nearest",), normalizations=("tensor",))
+    assert row["mean"] == pytest.approx(table.mean("conv2"), rel=1e-6) and row["std"] == pytest.approx(table.std("conv2"), rel=1e-5)
+    settings = experiments.Storage("toy", "vgg16")
+    rows = experiments.measuring.measure(settings, None, experiments.measuring.ready(settings))
+    assert {row["measure"]: round(row["value"], 2) for row in rows} == {"full": 527.79, "archetypes": 485.71, "saved": 0.08}
+
+
+def test_images_are_the_first_ones_or_drawn_over_the_classes() -> None:
+    settings = experiments.EXPERIMENTS["isolation-lite0"]
+    settings = replace(settings, data="mnist-5k", n=20, size=28)
+    first, drawn = settings.images()[1], replace(settings, spread=True).images()[1]
+    assert first.labels.tolist() == data.load("mnist-5k").labels[:20].tolist() and sorted(drawn.labels.tolist()) == sorted([*range(10)] * 2)
+
+
+def test_a_study_is_that_of_the_survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+
+    def imagenet(names, **options):
+        seen.update(options, names=names)
+        return {names[0]: SimpleNamespace(full=0.75, decomposed=0.6, decomposed_weights=0.5, decomposed_signed=None, agreement=0.7, eta=0.8, d=2048, n_test=9)}  # fmt: skip
+
+    monkeypatch.setattr(experiments.tables.surveys, "imagenet", imagenet)
+    settings = experiments.Study("toy", "DenseNet121", r=4, s=3, signed=False)
+    rows = experiments.measuring.measure(settings, tmp_path, experiments.measuring.ready(settings))
+    assert {row["measure"]: row["value"] for row in rows} == {
+        "full": 0.75, "decomposed": 0.6, "decomposed_weights": 0.5, "agreement": 0.7, "ratio": 0.8, "d": 2048.0,
+    }  # fmt: skip
+    assert seen["names"] == ["DenseNet121"] and (seen["r"], seen["s"], seen["checkpoints"]) == (4, 3, tmp_path)

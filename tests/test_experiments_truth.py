@@ -50,7 +50,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
 def test_rows_are_those_of_the_benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     set_up(monkeypatch, difficulties=(0.9,), n_seeds=3, group=2)
-    for room, name in ((data, "load"), (models, "load"), (experiments, "_network")):
+    for room, name in ((data, "load"), (models, "load"), (experiments.measuring, "network")):
         monkeypatch.setattr(room, name, lambda *_, **__: pytest.fail("no network and no images are needed"))
     truth.add("decoding", "not the library's", lambda given: given.images[:6])
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from typing import Any
@@ -35,6 +36,12 @@ def test_both_forms_are_sound_javascript() -> None:
     for flags, text in (["--input-type=module"], script.module()), ([], script.classic()):
         done = subprocess.run([NODE, "--check", *flags, "-"], input=text, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
+
+
+def test_nothing_but_where_the_sheets_lie_depends_on_the_pages_address() -> None:
+    """So a server and a folder show the same once a sheet has come; browser tests of layout and clicks open the file alone."""
+    code = re.sub(r"(?:^|\s)//[^\n]*|/\*.*?\*/", "", script.source(), flags=re.S)
+    assert re.findall(r"\b(?:location|baseURI|URL|origin|protocol|referrer|fetch|XMLHttpRequest|import)\b", code) == ["URL", "baseURI"]
 
 
 def test_signed_colours_are_those_of_matplotlib() -> None:

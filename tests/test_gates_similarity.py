@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import digamma
+from sklearn.feature_selection import mutual_info_classif
 from torch import Tensor, nn
 from toy_networks import normal
 
@@ -203,6 +204,22 @@ def test_the_table_is_the_estimator_of_ross_written_out():
             expected = digamma(n) + digamma(k) - np.mean(digamma(size)) - np.mean(digamma(near))
             assert float(found.table[c, f]) == pytest.approx(max(0, expected), abs=1e-9)
     assert found.table[4].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("n", "classes", "neighbors", "seed"), [(3, 2, 1, 0), (40, 4, 3, 1), (157, 5, 7, 2), (400, 10, 3, 3)])
+def test_the_table_is_scikit_learns(n: int, classes: int, neighbors: int, seed: int):
+    """With ties, rectified zeros, a large offset, whole numbers, a class of one sample and one of fewer than the neighbours."""
+    labels = torch.arange(n) % (classes - 1)
+    labels[-1] = classes - 1
+    noise = normal(n, 5, seed=seed)
+    columns = [noise[:, 0].relu(), 1e3 + 1e-9 * noise[:, 1], (2 * noise[:, 2]).round(), noise[:, 3] + labels, torch.arange(n) % 2, noise[:, 4].float()]
+    features = torch.stack([column.double() for column in columns], 1)
+    found = clusters.mutual_information(features, labels, classes, neighbors=neighbors, seed=seed)
+    assert not found.constant.any()
+    for c in range(classes):
+        options = {"discrete_features": False, "n_neighbors": neighbors, "random_state": seed}
+        expected = mutual_info_classif(features.numpy(), (labels == c).numpy(), **options)
+        np.testing.assert_allclose(found.table[c].numpy(), expected, rtol=0, atol=1e-12)
 
 
 def test_the_order_of_classes_and_filters_and_the_seed():

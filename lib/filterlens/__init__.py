@@ -14,7 +14,7 @@ from filterlens import _torchvision
 __version__ = "0.1.0"
 
 _ROOMS = (
-    "book", "checks", "data", "decomposed", "experiments", "explorer", "features", "figures", "lenses", "linear", "metrics", "models",
+    "book", "checks", "costs", "data", "decomposed", "experiments", "explorer", "features", "figures", "lenses", "linear", "metrics", "models",
     "network", "recipes", "runs", "surveys", "synthesis", "training",
 )  # fmt: skip
 __all__ = [*_ROOMS, "__version__"]

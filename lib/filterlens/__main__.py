@@ -1,5 +1,5 @@
-"""The command line (also ``python -m filterlens``): ``filterlens run``, ``book``, ``train``, ``features``, ``experiment``, ``truth``,
-``passport``, ``bench``.
+"""The command line (also ``python -m filterlens``): ``filterlens run``, ``book``, ``train``, ``features``, ``experiment``, ``sweep``,
+``truth``, ``passport``, ``bench``.
 
 Each command imports what it needs when it runs, so that ``--help`` answers at once.
 """
@@ -127,6 +127,46 @@ def experiment(
 
 
 @app.command()
+def sweep(
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SPEC...", help="Names in notebooks/experiments (000-table-1) or paths of .yaml files (default all of these)."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of this machine, with one thread each.")] = _processors(),
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="tcp://HOST:PORT", help="A Dask cluster that runs already, instead of processes.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Where the networks go: cuda, say (default the processor).")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Of finished cells and logs (default in the user's cache).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Path of the .csv, of a single spec (default data/experiments/SPEC.csv).")] = None,
+    retries: Annotated[int, typer.Option(min=0, help="How often a cell is handed out again after its worker was lost.")] = 3,
+    force: Annotated[bool, typer.Option("--force", help="Measure finished cells again.")] = False,
+) -> None:
+    """Measure published tables again, cell by cell. An interrupted sweep is taken up again.
+
+    All specs are checked before the first cell is measured. Where cells fail the others are still measured, and so are the next specs.
+    """
+    from filterlens.runs import sweeps
+
+    read = [sweeps.read(spec) for spec in specs] if specs else sweeps.every()
+    if out is not None and len(read) > 1:
+        raise typer.BadParameter("out: expected it left out for more than one spec")
+    failed = []
+    for spec in read:
+        options = {"device": device, "folder": folder and folder / spec.name, "retries": retries, "force": force, "out": out or True}
+        try:
+            with _refused("device|folder|out|workers|trained|pretrained"):
+                made = sweeps.sweep(spec, workers=workers, scheduler=scheduler, **options)
+            typer.echo(f"{made.path}: {len(made.rows)} rows")
+        except (sweeps.SweepError, FileNotFoundError) as error:
+            failed.append(spec.name)
+            typer.echo(f"{error}\n", err=True)
+    if failed:
+        typer.echo(f"filterlens: not finished: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
 def truth(
     out: Annotated[str | None, typer.Option(help="Path of the .csv (default truth in data/experiments).")] = None,
 ) -> None:
@@ -205,7 +245,10 @@ def main() -> None:
     except (ValueError, RuntimeError, OSError) as error:
         from filterlens import book as site
         from filterlens import runs
+        from filterlens.runs import sweeps
 
+        if isinstance(error, sweeps.PlaceError | sweeps.SpecError):
+            sys.exit(f"filterlens: {error}")
         if not isinstance(error, runs.ParameterError | runs.RunError | site.BookError | FileNotFoundError):
             raise
         sys.exit(f"filterlens: {error}")

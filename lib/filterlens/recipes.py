@@ -20,7 +20,7 @@ from filterlens.lenses.gates import GatedClassifier, GateHistory, fixed_gates, t
 from filterlens.lenses.influence import decompose, decompose_model
 from filterlens.models import CheckpointError, Normalization
 from filterlens.sources import cache
-from filterlens.training import batching
+from filterlens.training import arguments, batching
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +89,18 @@ CIFAR = Recipe(
     layout=torch.channels_last,  # a fifth faster
 )
 
+# The networks of Tables 1 and 3 of PMLR 197:111-121: its settings of training; augmentation and normalization are not stated there.
+THAKUR = Recipe(
+    source="PMLR 197:111-121 (Adam, lr 1e-4, batches of 64, 50 epochs), with flips and crops, which it does not mention",
+    data="cifar10",
+    epochs=50,
+    batch_size=64,
+    optimizer=lambda model: torch.optim.Adam(model.parameters(), lr=1e-4),
+    normalization=lambda images: models.IMAGENET,
+    augment=training.flip_and_crop,
+    layout=torch.channels_last,
+)
+
 # With these settings ``lenses.influence.retrain`` ends in the same weights.
 DECOMPOSED = Recipe(
     source="arXiv 2112.07719 and its authors' README for ResNet-20: Adam, lr 1e-4, batches of 64, one epoch, r = s = 5",
@@ -132,6 +144,7 @@ RECIPES = {
         normalization=raw_minus_mean,
     ),
     **{name: CIFAR for name in ("resnet20", "resnet32", "resnet44", "resnet56")},
+    **{name: THAKUR for name in ("vgg16-cifar", "resnet50-cifar")},
     **{name: DECOMPOSED for name in decomposed.names()},
     **{name: _gated_recipe(name) for name in gated.names()},
 }
@@ -152,6 +165,7 @@ def train(
     n: int | None = None,
     checkpoint: str | Path | bool | None = None,
     pretrained: bool | str | Path = True,
+    device: str | torch.device | None = None,
 ) -> Trained:
     """Train a network as its recipe says; what is given replaces the recipe's setting.
 
@@ -164,6 +178,7 @@ def train(
         what differs from the recipe (lenet, lenet-seed-1), so that no other run takes the recipe's own place. None writes nothing.
     checkpoint: the file to resume from after an interruption; True for one in the user's cache that is named by the settings.
     pretrained: the weights that a decomposed network begins with: True for our own, "public" for the published ones, or a path.
+    device: where to train; by default on the CPU.
 
     Raises TypeError or ValueError for a bad argument, ``data.DataError`` for missing images, ``models.CheckpointError`` for
     missing weights or features.
@@ -190,9 +205,9 @@ def train(
         model, normalization, before = _taken_apart(name, pretrained, recipe.sets, tests)
     else:
         model, normalization = _fresh(name, seed), recipe.normalization(images)
-    model, record = model.to(memory_format=recipe.layout), None
+    model, record = model.to(arguments.device(model, device), memory_format=recipe.layout), None
     settings = {"seed": seed, "augment": recipe.augment, "batch_size": recipe.batch_size, "normalization": normalization}
-    settings |= {"epochs": epochs, "checkpoint": file, "checkpoint_every": 100 if file else None}
+    settings |= {"epochs": epochs, "checkpoint": file, "checkpoint_every": 100 if file else None, "device": device}
     if recipe.gates is None:
         optimizer = recipe.optimizer(model)
         n_batches = epochs * len(batching.epoch_sizes(model, len(images), recipe.batch_size))
@@ -235,6 +250,23 @@ def train(
     if checkpoint is True and out:
         file.unlink(missing_ok=True)  # the finished weights stand elsewhere now
     return Trained(model, history, normalization, path, before, record)
+
+
+def trained_path(name: str, seed: int, epochs: int | None = None) -> Path:
+    """Where the weights of a network that was trained for an experiment lie: in the user's cache, by its seed (and epochs, if not the
+    recipe's)."""
+    return cache() / "networks" / (f"{name}-seed-{seed}" + ("" if epochs is None else f"-epochs-{epochs}") + ".safetensors")
+
+
+def trained(name: str, seed: int, epochs: int | None = None) -> Path:
+    """The path of those weights; CheckpointError that says how to train them if they are not there."""
+    path = trained_path(name, seed, epochs)
+    if not path.is_file():
+        longer = "" if epochs is None else f" --epochs {epochs}"
+        command = f"filterlens train {name} --seed {seed}{longer} --out {path}"
+        whole = "or all of an experiment's: filterlens sweep 000-networks, 000-networks-lenet, 004-networks"
+        raise CheckpointError(f"trained: {path.name} is not in {path.parent}; make it with: {command} ({whole})")
+    return path
 
 
 def _fresh(name: str, seed: int) -> nn.Module:

@@ -14,6 +14,11 @@ from toy_explorers import page_of
 from filterlens.explorer import Explorer
 
 
+# For tests of what stands once it is loaded: size, colours, focus, clicks. The script never asks for its page's address (a test in
+# test_explorer_script says so), and a file is the place where browsers allow least.
+as_a_file = pytest.mark.parametrize("start", ["file"], indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the page lies."""

@@ -5,6 +5,7 @@ Truth is the protocol that Python's ``Explorer`` sends (its ``_answer_`` traits)
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -16,18 +17,30 @@ from playwright.sync_api import Locator
 
 from filterlens.explorer import Explorer
 
-READ = """root => [...root.querySelectorAll(".fl-panel")].map(figure => ({
-  kind: /fl-panel-(\\w+)/.exec(figure.className)[1],
-  text: figure.textContent,
-  points: [...figure.querySelectorAll("[role=option]")].map(one => one.getAttribute("aria-label")),
-  pictures: [...figure.querySelectorAll("canvas[role=img]")].map(canvas => {
-    const {width, height} = canvas;
-    return {width, height, alt: canvas.ariaLabel, data: [...canvas.getContext("2d").getImageData(0, 0, width, height).data]};
-  }),
-}))"""
+READ = """root => {
+  const text = (bytes) => { let out = ""; for (let i = 0; i < bytes.length; i += 4096) out += String.fromCharCode(...bytes.subarray(i, i + 4096)); return btoa(out); };
+  return [...root.querySelectorAll(".fl-panel")].map(figure => ({
+    kind: /fl-panel-(\\w+)/.exec(figure.className)[1],
+    text: figure.textContent,
+    points: [...figure.querySelectorAll("[role=option]")].map(one => one.getAttribute("aria-label")),
+    pictures: [...figure.querySelectorAll("canvas[role=img]")].map(canvas => {
+      const {width, height} = canvas;
+      return {width, height, alt: canvas.ariaLabel, data: text(canvas.getContext("2d").getImageData(0, 0, width, height).data)};
+    }),
+  }));
+}"""
 
 
 TINY = re.compile(r"\d(\.\d+)?e[-−](0?[5-9]|\d\d)")  # what is left by rounding; pages and Python sum in another order
+
+
+def read(root: Locator) -> list[dict[str, Any]]:
+    """The panels that are drawn: kind, words, names of points, and pictures with their pixels (h, w, 4), 0 to 255."""
+    found = root.evaluate(READ)  # pixels as base64: a list of numbers takes a second on its way from the page
+    for picture in (picture for panel in found for picture in panel["pictures"]):
+        bytes_ = np.frombuffer(base64.b64decode(picture.pop("data")), np.uint8)
+        picture["pixels"] = bytes_.reshape(picture["height"], picture["width"], 4).astype(np.int16)
+    return found
 
 
 def pick_of(root: Locator) -> dict[str, Any]:
@@ -71,7 +84,7 @@ def _with_arrays(value: Any, arrays: list[Any]) -> Any:
 def check(root: Locator, explorer: Explorer, *, pick: Mapping[str, Any] | None = None, off: int = 0) -> dict[str, Any]:
     """Assert that every panel shows what Python answers for the pick (of the page); the pick. ``off``: by how many steps a pixel may differ."""
     pick = dict(pick or pick_of(root))
-    found, wanted = root.evaluate(READ), answers(explorer, pick)
+    found, wanted = read(root), answers(explorer, pick)
     kinds, expected_kinds = [panel["kind"] for panel in found], [panel["kind"] for panel in wanted]
     assert kinds == expected_kinds, (pick, [panel.get("text") for panel in wanted if panel["kind"] == "error"])
     for seen, panel in zip(found, wanted, strict=True):
@@ -85,9 +98,8 @@ def check(root: Locator, explorer: Explorer, *, pick: Mapping[str, Any] | None =
         for one, (picture, steps) in zip(seen["pictures"], expected, strict=False):
             assert one["alt"].startswith(picture["alt"]), (pick, panel["title"])
             assert (one["height"], one["width"]) == steps.shape[:2], (pick, panel["title"])
-            drawn = np.array(one["data"], dtype=np.int16).reshape(*steps.shape[:2], 4)
-            assert (drawn[..., 3] == 255).all()
-            wrong = _differs(drawn[..., :3], steps, off)
+            assert (one["pixels"][..., 3] == 255).all()
+            wrong = _differs(one["pixels"][..., :3], steps, off)
             assert not wrong.any(), f"{pick}: {panel['title']}, {one['alt']}: {wrong.sum()} of {wrong.size} pixels differ"
     return pick
 

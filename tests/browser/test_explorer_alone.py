@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alone import as_a_file
 from chromium import Watch
 from explorers import check, wait_for
 from playwright.sync_api import Locator, Page, expect
@@ -51,6 +52,7 @@ def test_every_control_answers_to_the_keyboard(page: Page, root: Locator, explor
     check(root, explorer, pick=wait_for(root, threshold=0.75))
 
 
+@as_a_file
 def test_all_controls_are_reached_by_tab_in_the_order_they_stand(page: Page, root: Locator) -> None:
     page.locator("body").click(position={"x": 1, "y": 1})
     reached = []
@@ -60,6 +62,7 @@ def test_all_controls_are_reached_by_tab_in_the_order_they_stand(page: Page, roo
     assert [name for name in reached if name] == ["layer", "filter", "image", "threshold"]
 
 
+@as_a_file
 def test_pictures_and_bars_can_be_picked(page: Page, root: Locator, explorer: Explorer) -> None:
     root.get_by_role("button", name="small 2").first.click()
     check(root, explorer, pick=wait_for(root, filter=2))
@@ -81,12 +84,14 @@ def test_many_picks_at_once_end_with_the_last(page: Page, root: Locator, explore
     check(root, explorer, pick=wait_for(root, layer="conv2", filter=14))
 
 
+@as_a_file
 @pytest.mark.parametrize("width", [1440, 375])
 def test_the_explorer_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     assert_fits_and_clean(page)
 
 
+@as_a_file
 def test_a_target_for_a_finger_is_24_pixels(page: Page, root: Locator) -> None:
     page.set_viewport_size({"width": 375, "height": 900})
     sizes = root.locator("button:visible, select:visible, input:visible").evaluate_all(

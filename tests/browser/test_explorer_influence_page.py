@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alone import as_a_file
 from chromium import Watch
 from explorers import check, pick_of, wait_for
 from playwright.sync_api import Locator, Page, expect
@@ -46,6 +47,7 @@ def test_every_control_leads_to_what_python_counts(root: Locator, explorer: Expl
     assert names(root) == ["target", "rule", "s", "image", "noise"]  # a rule that takes no r
 
 
+@as_a_file
 def test_every_rule_and_noise_counts_as_python_does(root: Locator, explorer: Explorer) -> None:
     for rule in ("coverage", "weight", "abs_weight", "contribution", "count"):
         root.locator("select[name=rule]").select_option(value=None, index=["count", "coverage", "weight", "abs_weight", "contribution"].index(rule))
@@ -55,6 +57,7 @@ def test_every_rule_and_noise_counts_as_python_does(root: Locator, explorer: Exp
         check(root, explorer, pick=wait_for(root, noise=noise))
 
 
+@as_a_file
 def test_a_cell_of_the_surface_is_picked_by_click_and_by_keys(root: Locator, explorer: Explorer) -> None:
     title = "Accuracy over r and s, in percent"
     box = matrix(root, title).bounding_box()
@@ -68,6 +71,7 @@ def test_a_cell_of_the_surface_is_picked_by_click_and_by_keys(root: Locator, exp
     check(root, explorer, pick=wait_for(root, linked="free", r=7, s=4))
 
 
+@as_a_file
 def test_the_overlap_picks_a_class(root: Locator, explorer: Explorer) -> None:
     title = "Features that two classes share"
     box = matrix(root, title).bounding_box()
@@ -101,6 +105,7 @@ def test_numbers_that_do_not_come_are_told(page: Page, watch: Watch, folder: Pat
     watch.forgive("404")
 
 
+@as_a_file
 @pytest.mark.parametrize("width", [1440, 375])
 def test_it_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})

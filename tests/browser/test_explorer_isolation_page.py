@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from alone import as_a_file
 from chromium import Watch
 from explorers import check, pick_of, wait_for
 from playwright.sync_api import Locator, Page, expect
@@ -73,6 +74,7 @@ def test_each_network_has_its_own_layers_images_methods_and_betas(watch: Watch, 
     assert len(watch.sheets()) >= seen > 0
 
 
+@as_a_file
 def test_methods_betas_and_kernels_are_picked_by_click(root: Locator, explorer: Explorer) -> None:
     choose(root, "layer", "the wide layer", layer="1")
     panel(root, "by five methods").get_by_role("button").nth(3).click()
@@ -94,6 +96,7 @@ def test_methods_betas_and_kernels_are_picked_by_click(root: Locator, explorer: 
     check(root, explorer)
 
 
+@as_a_file
 def test_a_silent_kernel_says_so(root: Locator, explorer: Explorer) -> None:
     choose(root, "image", "black", image=2)
     marked = root.locator("select[name=kernel] .fl-marked")
@@ -103,6 +106,7 @@ def test_a_silent_kernel_says_so(root: Locator, explorer: Explorer) -> None:
     expect(panel(root, "most active first")).to_contain_text("4: silent")
 
 
+@as_a_file
 def test_a_focused_button_keeps_the_focus(page: Page, root: Locator) -> None:
     button = panel(root, "by five methods").get_by_role("button").nth(1)
     button.focus()
@@ -111,11 +115,10 @@ def test_a_focused_button_keeps_the_focus(page: Page, root: Locator) -> None:
     assert "guided" in page.evaluate("document.activeElement.textContent")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@as_a_file
 @pytest.mark.parametrize("width", [1440, 375])
-def test_it_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int, theme: str) -> None:
+def test_it_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)
     choose(root, "layer", "the wide layer", layer="1")
     choose(root, "other", "5", other="5")
     assert_fits_and_clean(page)

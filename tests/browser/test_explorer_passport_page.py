@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from alone import as_a_file
 from explorers import check
 from playwright.sync_api import Locator, Page
 from regions import assert_fits_and_clean
@@ -32,6 +33,7 @@ def test_every_control_leads_to_what_python_answers(root: Locator, explorer: Exp
         before = check(root, explorer)
 
 
+@as_a_file
 @pytest.mark.parametrize("width", [1280, 375])
 def test_it_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})

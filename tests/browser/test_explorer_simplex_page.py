@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alone import as_a_file
 from chromium import Watch
 from explorers import answers, check, pick_of, wait_for
 from matplotlib import colormaps
@@ -60,6 +61,7 @@ def test_every_control_leads_to_what_python_answers(root: Locator, explorer: Exp
         before = check(root, explorer)
 
 
+@as_a_file
 def test_points_lie_and_shine_as_python_says(root: Locator, explorer: Explorer) -> None:
     for colour in ("norm", "l0"):
         root.locator("select[name=layer]").select_option(label="deep")
@@ -75,6 +77,7 @@ def test_points_lie_and_shine_as_python_says(root: Locator, explorer: Explorer) 
         assert np.abs(found[:, 2:] - wanted).max() <= 9  # straight lines between sixteen of its colours
 
 
+@as_a_file
 def test_the_nearest_point_to_a_click_is_picked(root: Locator, explorer: Explorer) -> None:
     root.locator("select[name=layer]").select_option(label="deep")
     wait_for(root, layer="deep")
@@ -87,6 +90,7 @@ def test_the_nearest_point_to_a_click_is_picked(root: Locator, explorer: Explore
         assert chosen.get_attribute("aria-label").startswith(f"filter {filter}: ")
 
 
+@as_a_file
 def test_the_cloud_is_one_stop_of_tab_and_its_points_are_walked_by_arrows(page: Page, root: Locator, explorer: Explorer) -> None:
     box = cloud(root)
     root.locator("input[name=concentration]").focus()
@@ -108,6 +112,7 @@ def test_the_cloud_is_one_stop_of_tab_and_its_points_are_walked_by_arrows(page: 
     assert page.evaluate("!document.activeElement.closest('.fl-panel-scatter')")
 
 
+@as_a_file
 def test_archetypes_and_ranks_are_picked_by_click(root: Locator, explorer: Explorer) -> None:
     code, ranking = root.locator(".fl-panel-bars").nth(0), root.locator(".fl-panel-bars").nth(1)
     for panel, number in ((code, 3), (ranking, 4)):
@@ -120,6 +125,7 @@ def test_archetypes_and_ranks_are_picked_by_click(root: Locator, explorer: Explo
     check(root, explorer)
 
 
+@as_a_file
 @pytest.mark.parametrize("width", [1440, 375])
 def test_it_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})

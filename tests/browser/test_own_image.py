@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from chromium import Watch
-from explorers import READ, wait_for
+from explorers import read, wait_for
 from matplotlib import colormaps
 from own_images import answered, boards_page, check_last, drop, last, live, loaded, png, wait_for_answer
 from playwright.sync_api import Locator, Page, expect
@@ -111,7 +111,7 @@ def test_maps_and_decoded_pictures_are_painted_as_python_paints_them(page: Page,
     root.locator("select[name=layer]").select_option(label="conv2")
     root.get_by_role("button", name="map of filter 7 of conv2").click()
     wait_for(root, layer="conv2", filter=7)
-    outputs, shown = python.answers.of(image), {one["text"][:20]: one for one in root.evaluate(READ)}
+    outputs, shown = python.answers.of(image), {one["text"][:20]: one for one in read(root)}
     maps = outputs["maps.conv2"]
     limit = float(maps.abs().max())
     grid = next(one for text, one in shown.items() if text.startswith("Maps of every filter"))["pictures"]
@@ -131,7 +131,7 @@ def python_about(board: Any) -> dict[str, Any]:
 def same_colours(seen: list[dict[str, Any]], expected: list[panels.Image]) -> None:
     """Canvases show pictures' colours; a step may round the other way."""
     for one, picture in zip(seen, expected, strict=True):
-        drawn = np.array(one["data"], dtype=int).reshape(one["height"], one["width"], 4)[..., :3]
+        drawn = one["pixels"][..., :3].astype(int)
         steps = picture.values.astype(int)
         near = [colormaps["RdBu_r"](np.clip(steps + by, -127, 127) / 254 + 0.5, bytes=True)[..., :3].astype(int) for by in (-1, 0, 1)]
         assert (np.min([np.abs(drawn - colours).max(axis=2) for colours in near], axis=0) <= 1).all(), one["alt"]
@@ -184,7 +184,7 @@ def test_a_class_is_taken_apart_and_its_map_painted(page: Page, address: str, tr
     root = loaded(page, "ResNet-20")
     root.locator("select[name=target]").select_option(label="horse")
     wait_for(root, target=7)
-    arrays, shown = last(page)["arrays"], root.evaluate(READ)
+    arrays, shown = last(page)["arrays"], read(root)
     numbers = next(one["text"] for one in shown if one["kind"] == "numbers")
     for name in ("logits", "decomposed"):
         assert f"{arrays[name][7]:.3f}".replace("-", "−") in numbers

@@ -12,6 +12,9 @@ from regions import findings
 from sites import HOME
 
 WIDTHS = (1440, 375)
+# What travels, compressed, until a page stands; nothing has been clicked.
+WEIGHT = """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+  .reduce((sum, entry) => sum + entry.encodedBodySize, 0)"""
 SPHINX = ("genindex", "py-modindex", "search")
 
 
@@ -39,10 +42,13 @@ def test_the_front_door_leads_to_the_first_page(page: Page, address: str) -> Non
 
 
 @pytest.mark.parametrize("name", listed())
-def test_a_page_is_whole_at_any_width(page: Page, address: str, name: str) -> None:
+def test_a_page_is_whole_at_any_width_and_no_heavier_than_three_megabytes(page: Page, address: str, name: str) -> None:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(f"{address}{name}.html")
+        weight = page.evaluate(WEIGHT)
+        print(f"{weight / 1e6:6.2f} MB  {name}")
+        assert 10_000 < weight < 3_000_000
         titles = page.locator("h1").filter(visible=True)
         assert titles.count() == 1, titles.all_inner_texts()
         assert page.evaluate("[...document.images].filter(image => !image.alt.trim()).map(image => image.src)") == []
@@ -71,14 +77,3 @@ def test_formulas_are_set_in_the_chapter(page: Page, address: str) -> None:
     assert page.locator(".math mjx-container").count() >= formulas.count()
     assert page.locator("mjx-merror").count() == 0
     assert not re.search(r"\\\(|\\\[|\$\$", page.locator("article").inner_text())
-
-
-def test_no_page_is_heavier_than_three_megabytes(page: Page, address: str) -> None:
-    """What travels, compressed, until a page stands; nothing has been clicked."""
-    weights = {}
-    for name in listed():
-        page.goto(f"{address}{name}.html")
-        entries = "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
-        weights[name] = page.evaluate(f"{entries}.reduce((sum, entry) => sum + entry.encodedBodySize, 0)")
-    print(*(f"{weight / 1e6:6.2f} MB  {name}" for name, weight in weights.items()), sep="\n")
-    assert 10_000 < min(weights.values()) and max(weights.values()) < 3_000_000

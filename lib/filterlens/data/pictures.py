@@ -33,6 +33,9 @@ INTERPOLATIONS = ("bicubic", "bilinear")
 Pictures = tuple[list[Path], np.ndarray, list[str], str]  # files, labels (n,), class names, a note
 
 
+ILSVRC = {"train": 1_281_167, "test": 50_000}  # pictures of ILSVRC 2012; "test" is its validation part
+
+
 class Photographs:
     """A stack of pictures on disk that stands for a uint8 tensor (n, 3, size, size): indexed as paths, decoded by ``read``.
 
@@ -156,7 +159,8 @@ def imagenet_samples(split: str, root: str | Path | None) -> Pictures:
 def imagenet(split: str, root: str | Path | None) -> Pictures:
     """The reader's ImageNet (ILSVRC 2012) from a data root; "test" is its validation part. Labels follow sorted WordNet ids.
 
-    A part of the classes is taken with labels/synset_words.txt in the data root, which tells the number and the name of each id.
+    A part of the classes is taken with labels/synset_words.txt in the data root, which tells the number and the name of each id; the note
+    says how many pictures there are where they are not all.
     """
     layout = "imagenet/train/<WordNet id>/*.JPEG and imagenet/val/<WordNet id>/*.JPEG, such as imagenet/val/n01440764/some.JPEG"
     root = data_root(root)
@@ -187,7 +191,9 @@ def imagenet(split: str, root: str | Path | None) -> Pictures:
         labels += [order[synset]] * len(own)
     if not files:
         raise DataError(f"imagenet: {place} holds no pictures, expected {layout}")
-    return files, np.array(labels), list(words.values()), ""
+    whole = ILSVRC[split]
+    note = "" if len(files) == whole else f"{len(files):,} of the {whole:,} pictures, {len(found):,} of the 1,000 classes"
+    return files, np.array(labels), list(words.values()), note
 
 
 def _synset_words(root: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ import torch
 
 from filterlens import checks
 from filterlens.data.images import MaskedImages
-from filterlens.sources import DataError
+from filterlens.sources import DataError, data_root
 
 ANIMALS = ("bird", "cat", "dog", "cow", "horse", "sheep")
 VOC_CLASSES = (
@@ -23,6 +23,7 @@ VOC_CLASSES = (
 )  # fmt: skip
 PARTS = ("Annotations", "JPEGImages", "SegmentationObject")
 VOID = 255  # the border around objects
+MASKED = {"2010": 1928, "2011": 2223, "2012": 2913}  # pictures with masks of objects, as the organisers count them
 NOTE = (
     "objects of SegmentationObject; the authors' loader takes its masks from PASCAL-Part (5,344 objects, 3,644 and 1,700), which "
     "covers more pictures, and its own shuffling, so that neither the counts nor the split are theirs"
@@ -32,7 +33,7 @@ Found = tuple[np.ndarray, np.ndarray, int, str]  # picture (3, size, size), mask
 
 
 def voc_objects(
-    root: str | Path,
+    root: str | Path | None = None,
     *,
     year: str = "2012",
     classes: Sequence[str] = ANIMALS,
@@ -42,7 +43,7 @@ def voc_objects(
 ) -> tuple[MaskedImages, MaskedImages]:
     """Training and test objects of PASCAL VOC: pictures (n, 3, size, size) and masks (n, size, size).
 
-    root: the folder VOC<year>, or one that holds it or VOCdevkit/VOC<year>, with ``Annotations/*.xml``, ``JPEGImages/*.jpg`` and
+    root: the folder VOC<year>, or one that holds it or VOCdevkit/VOC<year>, by default FILTERLENS_DATA, with ``Annotations/*.xml``, ``JPEGImages/*.jpg`` and
     ``SegmentationObject/*.png``. In the latter, pixel value i is the i-th object of the annotation, 0 the ground, 255 the void border.
     classes: whose objects are taken; their order numbers the labels. share: of the pictures that go to training; all objects of
     a picture stay on one side. split_seed: of the shuffling.
@@ -52,8 +53,8 @@ def voc_objects(
     Not reproducible here: the official masks (PASCAL-Part), counts and split, see ``note`` of the result.
     Memory: 4 n size^2 bytes. Raises TypeError or ValueError naming the argument, DataError for a folder that is not VOC.
     """
-    if not isinstance(root, str | Path):
-        raise TypeError(f"root: got {checks.describe(root)}, expected a folder")
+    if root is not None and not isinstance(root, str | Path):
+        raise TypeError(f"root: got {checks.describe(root)}, expected a folder or None")
     if not isinstance(year, str):
         raise TypeError(f"year: got {checks.describe(year)}, expected text such as '2012'")
     if not (year.isdigit() and len(year) == 4):
@@ -63,14 +64,26 @@ def voc_objects(
     share = checks.real("share", share, 0, 1)
     if share in (0, 1):
         raise ValueError(f"share: got {share}, expected a number between 0 and 1, so that both sides get pictures")
-    place = _place(Path(root).expanduser(), year)
-    found = [objects for mask in sorted((place / "SegmentationObject").glob("*.png")) if (objects := _objects(place, mask, names, size))]
+    place = _place(_root(root, year), year)
+    masks = sorted((place / "SegmentationObject").glob("*.png"))
+    found = [objects for mask in masks if (objects := _objects(place, mask, names, size))]
     if len(found) < 2:
         raise DataError(f"root: {place} has {len(found)} pictures with masks of {names}, expected at least two, one for each side")
     cut = min(max(round(share * len(found)), 1), len(found) - 1)
     order = np.random.default_rng(seed).permutation(len(found))
     sides = sorted(order[:cut].tolist()), sorted(order[cut:].tolist())
-    return tuple(_gathered([one for at in side for one in found[at]], names, f"voc{year}") for side in sides)
+    note = NOTE if len(masks) == MASKED.get(year, len(masks)) else f"{len(masks):,} of the {MASKED[year]:,} pictures with masks; {NOTE}"
+    return tuple(_gathered([one for at in side for one in found[at]], names, f"voc{year}", note) for side in sides)
+
+
+def _root(root: str | Path | None, year: str) -> Path:
+    """The given folder, or the data root."""
+    if root is not None:
+        return Path(root).expanduser()
+    if (found := data_root()) is None:
+        got = "PASCAL VOC cannot be downloaded from here: get its archive of training and validation data from host.robots.ox.ac.uk/pascal/VOC"
+        raise DataError(f"root: FILTERLENS_DATA is not set. {got} and set FILTERLENS_DATA to the folder with VOCdevkit/VOC{year}")
+    return found
 
 
 def _class_names(classes: object) -> list[str]:
@@ -91,7 +104,8 @@ def _place(root: Path, year: str) -> Path:
     for place in (root / "VOCdevkit" / f"VOC{year}", root / f"VOC{year}", root):
         if all((place / part).is_dir() for part in PARTS):
             return place
-    raise DataError(f"root: {root} holds {sorted(entry.name for entry in root.iterdir())[:5]}, expected {layout}")
+    holds = f"{root} holds {sorted(entry.name for entry in root.iterdir())[:5]}"
+    raise DataError(f"root: {holds}, expected {layout}; PASCAL VOC is at host.robots.ox.ac.uk/pascal/VOC")
 
 
 def _objects(place: Path, mask_file: Path, names: list[str], size: int) -> list[Found]:
@@ -131,7 +145,7 @@ def _cut(picture: np.ndarray, mask: np.ndarray, size: int) -> tuple[np.ndarray, 
     return np.array(square).transpose(2, 0, 1), np.array(own).astype(bool)
 
 
-def _gathered(objects: list[Found], names: list[str], name: str) -> MaskedImages:
+def _gathered(objects: list[Found], names: list[str], name: str, note: str) -> MaskedImages:
     pictures, masks, labels, titles = zip(*objects, strict=True)
     pixels, shapes = torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(masks))
-    return MaskedImages(pixels, torch.tensor(labels), names, name, NOTE, list(titles), masks=shapes)
+    return MaskedImages(pixels, torch.tensor(labels), names, name, note, list(titles), masks=shapes)

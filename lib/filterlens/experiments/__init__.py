@@ -16,19 +16,19 @@ from typing import Any
 
 import pandas as pd
 
-from torch import nn
-
-from filterlens import checks, data, gated, models, training
+from filterlens import checks, data, gated, training
 from filterlens.lenses import methods
 from filterlens.models import CheckpointError, checkpoints
 from filterlens.sources import cache, project_home
-from filterlens.training import batching, snapshots
-from filterlens.training.identity import digest
+from filterlens.training import snapshots
 
+from . import measuring
 from .adversarial import BLACK_BOX, Adversarial
-from .begun import Begun, Row
+from .agreement import AgreementStudy
 from .isolation import BETA, BLOCKS, SQUEEZENET, STEP, VGG16, Ablation, Comparison, Descent, Grid, Paths
 from .removal import Removal, Retraining, Starts
+from .tables import Errors, Noise, Storage, Study
+from .trainings import Training
 from .truth import Truth
 
 FRACTIONS = (
@@ -45,6 +45,8 @@ FRACTIONS = (
     "difficulty",
     "mean",
     "std",
+    "value",
+    "fraction",
 )  # columns of numbers that are not whole
 
 
@@ -110,6 +112,15 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
 }
 
 
+# What an experiment can be: a kind of question, whose settings make one. A sweep's cells are experiments of these kinds.
+KINDS: dict[str, type] = {
+    "removal": Removal, "retraining": Retraining, "starts": Starts, "storage": Storage,
+    "study": Study, "noise": Noise, "errors": Errors,
+    "comparison": Comparison, "ablation": Ablation, "grid": Grid, "paths": Paths, "descent": Descent,
+    "adversarial": Adversarial, "training": Training, "agreement": AgreementStudy, "truth": Truth,
+}  # fmt: skip
+
+
 def folder() -> Path:
     """Where the rows live: ``data/experiments`` of the project."""
     return project_home() / "data" / "experiments"
@@ -131,7 +142,8 @@ def load(name: str | Path) -> Experiment:
     if str(name).endswith(".csv"):
         path = Path(name).expanduser()
     else:
-        path = folder() / f"{checks.choice('name', str(name), names())}.csv"
+        there = sorted(path.stem for path in folder().glob("*.csv"))  # tables of sweeps too
+        path = folder() / f"{checks.choice('name', str(name), list(dict.fromkeys([*names(), *there])))}.csv"
     if not path.is_file():
         raise ExperimentError(f"name: {path} is missing; make it with: filterlens experiment {path.stem}")
     try:
@@ -153,81 +165,47 @@ def make(name: str, *, out: str | Path | bool | None = True, checkpoint: str | P
     missing images and weights, before anything long begins.
     """
     settings = EXPERIMENTS[checks.choice("name", name, names())]
-    target, far = _target(name, out), _far(name, checkpoint)
-    model, normalization = (None, None) if settings.network is None else _network(settings)
-    train, test = settings.images()
-    identity = {
-        **{key: str(value) for key, value in asdict(settings).items() if key != "source"},
-        "weights": settings.fingerprint() if model is None else digest(model.state_dict()),
-        **{key: batching.fingerprint(images, normalization.apply) for key, images in (("train", train), ("test", test)) if images},
-    }
+    target, far = table_path(name, out), _far(name, checkpoint)
+    given = measuring.ready(settings)
     if target is not None:
         snapshots.check_writable(target, "out")
-    rows, kept = [], far and far / "rows.run"
-    if kept is not None:
-        snapshots.check_writable(kept)
-        if kept.is_file():
-            stored = snapshots.read(kept)
-            snapshots.same_run(kept, stored.get("identity", {}), identity)
-            rows = stored["rows"]
-
-    def keep(more: list[Row]) -> None:
-        rows.extend(more)
-        if kept is not None:
-            snapshots.write(kept, {"identity": identity, "rows": rows})
-
-    if kept is not None and not kept.is_file():
-        keep([])  # whose files those in the folder are is known before the first of them is written
-    settings.run(Begun(model, normalization, train, test, list(rows), keep, far))
+    rows = measuring.measure(settings, far, given)
     judged = getattr(settings, "judged", True)
-    baseline = training.evaluate(model, test, normalization=normalization)[1] if judged else None
-    about = _about(name, settings, out, train, test, baseline)
+    baseline = training.evaluate(given.model, given.test, normalization=given.normalization)[1] if judged else None
+    about = _about(name, settings, out, given.train, given.test, baseline)
     made = Experiment(name, pd.DataFrame(rows), about, None)
     if target is None:
         return made
-    part = target.with_suffix(".csv.part")
-    made.rows.to_csv(part, index=False)
-    path = checkpoints.keep(part, target, about)
+    keep(made.rows, target, about)
     if checkpoint is True:
         shutil.rmtree(far, ignore_errors=True)  # the finished rows stand elsewhere now
-    return load(path)
+    return load(target)
 
 
-def _network(settings: Any) -> tuple[nn.Module, models.Normalization]:
-    """The network of an experiment; of a gated one its STD path, the only one there is when a label is not known."""
-    if settings.network in gated.names():
-        found = gated.load(settings.network)
-        return found.model.model, found.normalization
-    return (
-        models.load(settings.network, pretrained=settings.pretrained),
-        models.normalization(settings.network, pretrained=settings.pretrained),
-    )
+def keep(rows: pd.DataFrame, target: Path, about: dict) -> Path:
+    """Write rows and their story, which appear whole or not at all; numbers are written so that they are read back to the last bit."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".csv.part")
+    rows.to_csv(part, index=False)
+    return checkpoints.keep(part, target, about)
 
 
 def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: data.Images | None, baseline: float | None) -> dict:
     """The story of the rows; versions, date and sha256 are added where it is written."""
-    versions = {}
-    for package in settings.packages:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+    versions = package_versions(settings.packages)
     told = {
         "command": f"filterlens experiment {name}" + (f" --out {Path(out).name}" if isinstance(out, str | Path) else ""),
         "source": settings.source,
     }
     chosen = {key: value for key, value in asdict(settings).items() if key not in ("source", "network", "pretrained", "data")}
+    chosen = {key: value for key, value in chosen.items() if not (key.startswith("trained") and value is None)}
     if settings.network is None:
         return {**told, "settings": chosen, "baseline": None, "versions": versions}
-    public = settings.pretrained == "public" or settings.network == "efficientnet-lite0"
-    known = {"efficientnet-lite0": models.LITE0_SHA256} | {name: sha256 for name, (_, sha256, _) in models.PUBLIC.items()}
-    if settings.network in gated.names():
-        sha256 = gated.load(settings.network).about["sha256"]
-    else:
-        sha256 = known[settings.network] if public else None if "/" in settings.network else models.about(settings.network)["sha256"]
     seen = (f"{len(train)} training and " if train else "") + f"{len(test)} test images"
     return {
         **told,
         "network": settings.network,
-        "weights": "as the library downloads them" if sha256 is None else f"{'public' if public else 'our own'}, sha256 {sha256}",
+        "weights": measuring.told(settings),
         "data": f"{test.name}: {seen}" + (f" ({test.note})" if test.note else ""),
         "n": len(test),
         "settings": chosen,
@@ -236,7 +214,17 @@ def _about(name: str, settings: Any, out: Any, train: data.Images | None, test: 
     }
 
 
-def _target(name: str, out: str | Path | bool | None) -> Path | None:
+def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    versions = {}
+    for package in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
+
+
+def table_path(name: str, out: str | Path | bool | None) -> Path | None:
+    """Where rows go: True stands for data/experiments/NAME.csv. Raises TypeError or ValueError naming ``out``."""
     if out is not None and (not isinstance(out, str | Path | bool) or not str(out)):
         raise TypeError(f"out: got {checks.describe(out)}, expected the path of a .csv file, True or None")
     if out is None or out is False:

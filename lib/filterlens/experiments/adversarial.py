@@ -17,7 +17,7 @@ from filterlens import data, network
 from filterlens.lenses import adversarial
 from filterlens.training import snapshots
 
-from .begun import Begun, Row
+from .begun import Begun, Row, with_seed
 
 WHOLE = ("fgsm", "pgd")  # quick enough for every image that a detector is trained with
 BLACK_BOX = ("one_pixel", "local_search")
@@ -46,8 +46,13 @@ class Adversarial:
     attacks: tuple[str, ...] = ("fgsm", "pgd")
     seed: int = 0
     group: int = 500
+    trained: int | None = None  # the seed of a network trained for the purpose, instead of the shipped one
+    trained_epochs: int | None = None  # its epochs, if not the recipe's
     pretrained = True
     packages = ("adversarial-robustness-toolbox", "scikit-learn", "torchvision")
+    loads = ("network", "trained", "trained_epochs", "data", "per_class", "n_test")
+    choices = {"attacks": adversarial.METHODS}
+    bounds = {"per_class": (1, None), "n_test": (1, None), "n_slow": (1, None), "seed": (0, None), "group": (1, None), "trained": (0, None)}
 
     def images(self) -> tuple[data.Images | None, data.Images]:
         train, test = data.train_and_test(self.data)
@@ -66,7 +71,7 @@ class Adversarial:
         test = _first(begun.test, self.n_slow) if slow else begun.test
         found = self._attacked(begun, name, targeted, test, "test")
         right, turned = int(found["right"].sum()), int(found["turned"].sum())
-        fixed = {"model": self.network, "attack": name, "targeted": targeted}
+        fixed = {"model": self.network, **with_seed(self), "attack": name, "targeted": targeted}
         moved, reached = found["turned"].bool(), int(found["reached"].sum())
         rows: list[Row] = [
             {**fixed, "detector": "", "per_class": 0, "n": right, "n_fooled": turned, "n_reached": reached if targeted else 0, "rate": turned / max(right, 1),
@@ -97,18 +102,18 @@ class Adversarial:
                 continue
             settings = self.options.get(name, {})
             result = adversarial.attack(
-                begun.model, some.images, some.labels, method=name, normalization=begun.normalization, targeted=targeted,
+                begun.model, placed(begun, some.images), some.labels, method=name, normalization=begun.normalization, targeted=targeted,
                 seed=self.seed + at, batch=250, progress=True, **settings,
             )  # fmt: skip
             parts.append(
                 {
                     "clean": self._pooled(begun, some.images),
                     "adversarial": self._pooled(begun, result.images),
-                    "right": result.attacked,
-                    "turned": result.fooled,
-                    "reached": result.fooled if result.reached is None else result.reached,
-                    "linf": result.distortion_linf,
-                    "l2": result.distortion_l2,
+                    "right": result.attacked.cpu(),
+                    "turned": result.fooled.cpu(),
+                    "reached": (result.fooled if result.reached is None else result.reached).cpu(),
+                    "linf": result.distortion_linf.cpu(),
+                    "l2": result.distortion_l2.cpu(),
                 }
             )
             if file is not None:
@@ -118,6 +123,11 @@ class Adversarial:
     def _pooled(self, begun: Begun, images: Tensor) -> Tensor:
         batches = [(part, torch.zeros(len(part), dtype=torch.int64)) for part in images.split(250)]
         return network.pooled(begun.model, batches, normalization=begun.normalization)[0]
+
+
+def placed(begun: Begun, images: Tensor) -> Tensor:
+    """The images (n, c, h, w) where the network is."""
+    return images if begun.device is None else images.to(begun.device)
 
 
 def _changed(found: dict[str, Tensor]) -> Tensor:

@@ -45,6 +45,9 @@ class AgreementStudy:
     batch_size: int = 100
     seed: int = 0
     packages = ("torch-pruning", "scipy", "timm")
+    loads = ("network", "pretrained", "data", "n", "size", "resize", "seed")
+    choices = {}
+    bounds = {name: (1, None) for name in ("n", "size", "resize", "most", "isolated", "isolation_images", "isolation_steps", "batch_size")}
 
     @property
     def name(self) -> str:

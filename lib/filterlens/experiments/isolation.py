@@ -15,7 +15,8 @@ from torch import Tensor
 
 from filterlens import data
 from filterlens.lenses import methods
-from filterlens.lenses.isolation import isolate
+from filterlens.lenses.attribution import SCALES
+from filterlens.lenses.isolation import BALANCES, isolate
 
 from .begun import Begun
 
@@ -49,7 +50,7 @@ class PathRow(NamedTuple):
 class _Measured:
     """What they have in common. n: the first images of the data, or, with ``spread``, drawn from all of it, balanced over the classes;
     size: their pixels; n_kernels: drawn with ``seed`` among those active on all of the images; group: images that are solved together;
-    judged: does the network name classes?"""
+    judged: does the network name classes? only: those of the layers that are measured, None for all of them."""
 
     source: str
     network: str
@@ -64,7 +65,11 @@ class _Measured:
     group: int = 10
     judged: bool = True
     spread: bool = False
+    only: tuple[str, ...] | None = None
     packages = ("captum", "zennit", "timm")
+    loads = ("network", "pretrained", "data", "n", "size", "spread", "seed")
+    choices = {"scales": SCALES, "balances": BALANCES}
+    bounds = {"n": (1, None), "size": (1, None), "n_kernels": (1, None), "seed": (0, None), "max_iter": (1, None), "group": (1, None)}
 
     def images(self) -> tuple[None, data.Images]:
         if self.spread:
@@ -74,7 +79,7 @@ class _Measured:
     def _measure(self, begun: Begun, settings: Sequence[dict[str, Any]], work: Callable[..., list], columns: dict[str, Any]) -> None:
         """``work(model, layer, kernel, images, **setting)`` for every layer, kernel, setting and group of images; columns of the setting
         that are none of the rows' own go before them."""
-        images = begun.normalization.apply(begun.test.images)
+        images = begun.inputs()
         known = {(row["layer"], row["kernel"], row["image"], *(row[name] for name in columns)) for row in begun.rows}
         for layer, kernels in self._kernels(begun, images):
             for kernel in kernels:
@@ -88,7 +93,7 @@ class _Measured:
                         begun.keep([{**fixed, **row, **told, "image": at + row["image"]} for row in rows])
 
     def _kernels(self, begun: Begun, images: Tensor) -> Iterator[tuple[str, list[int]]]:
-        for layer in self.layers:
+        for layer in self.layers if self.only is None else [layer for layer in self.layers if layer in self.only]:
             yield layer, methods.active_kernels(begun.model, layer, images, self.n_kernels, seed=self.seed)
 
 
@@ -208,7 +213,7 @@ class Descent(_Measured):
     points: tuple[int, ...] = (300, 1000, 3000, 10_000)
 
     def run(self, begun: Begun) -> None:
-        images = begun.normalization.apply(begun.test.images)
+        images = begun.inputs()
         known = {(row["layer"], row["kernel"], row["optimizer"]) for row in begun.rows}
         for layer, kernels in self._kernels(begun, images):
             for kernel in kernels:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from filterlens import data
-from filterlens.lenses import redundancy
+from filterlens.lenses import ranking, redundancy
 
-from .begun import Begun, Row, left
+from .begun import Begun, Row, left, with_seed
 
 TEN, THREE = tuple(range(10)), tuple(range(3))
 
@@ -30,13 +30,17 @@ class Removal:
     rates: tuple[float, ...] = redundancy.RATES
     seeds: tuple[int, ...] = TEN
     fraction: float = 0.25
+    trained: int | None = None  # the seed of a network that was trained for the purpose, instead of ``pretrained``
     packages = ("torch-pruning",)
+    loads = ("network", "pretrained", "trained", "data", "n")
+    choices = {"sets": redundancy.SETS}
+    bounds = {"n": (1, None), "rates": (0, 1), "seeds": (0, None), "fraction": (0, 1), "trained": (0, None)}
 
     def images(self) -> tuple[None, data.Images]:
         return None, data.load(self.data, n=self.n)
 
     def run(self, begun: Begun) -> None:
-        fixed = {"model": self.network, "n_images": len(begun.test)}
+        fixed = {"model": self.network, **with_seed(self), "n_images": len(begun.test)}
         redundancy.removal_curve(
             begun.model,
             begun.test,
@@ -67,7 +71,11 @@ class Retraining:
     epochs: int = 5
     longer: tuple[tuple[str, float, int, int], ...] = (("positional", 0.75, 0, 50), ("fpgm", 0.75, 0, 50))
     n: int | None = None  # training images, class-balanced; None: all
+    trained: int | None = None
     packages = ("torch-pruning",)
+    loads = ("network", "pretrained", "trained", "data", "n")
+    choices = {"methods": ranking.METHODS}
+    bounds = {"n": (1, None), "rates": (0, 1), "seeds": (0, None), "epochs": (1, None), "trained": (0, None)}
 
     def images(self) -> tuple[data.Images, data.Images]:
         return data.train_and_test(self.data, n=self.n)
@@ -78,7 +86,7 @@ class Retraining:
         for cell in left(cells, begun.rows, ("method", "rate", "seed")):
             told = dict(zip(("method", "rate", "seed"), cell, strict=True))
             work = partial(redundancy.prune_and_retrain, **told, epochs=longer.get(cell, self.epochs))
-            _train(begun, {"model": self.network, **told}, work, counted=True)
+            _train(begun, {"model": self.network, **with_seed(self), **told}, work, counted=True)
 
 
 @dataclass(frozen=True)
@@ -101,16 +109,23 @@ class Starts:
     seeds: tuple[int, ...] = THREE
     epochs: int = 3
     n: int | None = None  # training images, class-balanced; None: all
+    size: int | None = None  # of the images in pixels; None: their own
+    trained: int | None = None
     packages = ("torch-pruning",)
+    loads = ("network", "pretrained", "trained", "data", "n", "size")
+    choices = {}
+    bounds = {"n": (1, None), "size": (1, None), "seeds": (0, None), "epochs": (1, None), "trained": (0, None)}
 
     def images(self) -> tuple[data.Images, data.Images]:
-        return data.train_and_test(self.data, n=self.n)
+        if self.size is None:
+            return data.train_and_test(self.data, n=self.n)
+        return data.load(self.data, "train", n=self.n, size=self.size), data.load(self.data, size=self.size)
 
     def run(self, begun: Begun) -> None:
         how = {name: {"start": start, "concentration": concentration} for name, start, concentration in self.starts}
         for name, seed in left([(name, seed) for seed in self.seeds for name in how], begun.rows, ("start", "seed")):
             work = partial(redundancy.start_and_train, **how[name], seed=seed, epochs=self.epochs)
-            _train(begun, {"model": self.network, "start": name, "seed": seed}, work)
+            _train(begun, {"model": self.network, **with_seed(self), "start": name, "seed": seed}, work)
 
 
 def _train(begun: Begun, told: Row, work: Callable[..., redundancy.Retrained], *, counted: bool = False) -> None:

@@ -37,6 +37,9 @@ class Truth:
     network = None
     judged = False
     packages = ("captum", "zennit", "scikit-learn", "scipy")
+    loads = ()
+    choices = {"worlds": tuple(name for worlds in truth.WORLDS.values() for name in worlds)}
+    bounds = {"difficulties": (0, 1), "n_seeds": (1, None), "group": (1, None)}
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, str):

@@ -55,6 +55,7 @@ _OWN: dict[str, Callable[[], nn.Module]] = {
     "lenet": architectures.LeNet,
     **{f"resnet{6 * blocks + 2}": partial(architectures.CifarResNet, blocks) for blocks in (1, 3, 5, 7, 9)},
     "vgg16-cifar": architectures.CifarVGG16,
+    "resnet50-cifar": architectures.resnet50_cifar,
     "vgg16-blocks": architectures.VGG16Blocks,
     "efficientnet-lite0": _lite0,
 }
@@ -68,7 +69,8 @@ def names() -> list[str]:
 def load(name: str, *, pretrained: bool | str | Path = True, device: str | torch.device | None = None) -> nn.Module:
     """A network by name, in eval mode, with its authors' state-dict names; its input must be normalized, see ``normalization``.
 
-    name: "lenet", "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "vgg16-cifar", "vgg16-blocks", "efficientnet-lite0", "torchvision/NAME" or "timm/NAME".
+    name: "lenet", "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "vgg16-cifar",
+        "resnet50-cifar", "vgg16-blocks", "efficientnet-lite0", "torchvision/NAME" or "timm/NAME".
     pretrained: True for the weights that ship with the project or the library; False for random ones; "public" for
         published checkpoints under FILTERLENS_DATA/weights (those of ``PUBLIC``; for another library's network the library's); or the path of a .safetensors checkpoint
         written by ``save_checkpoint``.
@@ -136,6 +138,14 @@ def normalization(name: str, *, pretrained: bool | str | Path = True) -> Normali
     if name == "vgg16-blocks":  # Oxford's, raw pixels minus the mean colour; here in the order red, green, blue
         return Normalization(scale=255.0, mean=(123.68, 116.779, 103.939))
     return IMAGENET  # the CIFAR-10 networks of the public checkpoints' family
+
+
+def check_name(name: object, argument: str = "name") -> None:
+    """Refuse a name that ``load`` does not know: TypeError or ValueError naming the argument, with the nearest name that exists."""
+    try:
+        _known(name)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("name:", f"{argument}:", 1)) from None
 
 
 def evaluation_size(name: str) -> tuple[int, int]:

@@ -151,3 +151,18 @@ class CifarVGG16(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+
+
+def resnet50_cifar(n_classes: int = 10) -> nn.Module:
+    """torchvision's ResNet-50 for 32 x 32 images: a first convolution of 3 x 3 with stride 1 and no pool after it, as is usual there.
+
+    He et al. (arXiv 1512.03385) for the blocks; with the stem for 224 pixels the last map would be a single one.
+    """
+    from torchvision.models import resnet50
+
+    model = resnet50(weights=None, num_classes=n_classes)
+    model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    model.maxpool = nn.Identity()
+    model.input_size = (3, 32, 32)
+    return model

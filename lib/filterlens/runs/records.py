@@ -47,7 +47,7 @@ def record(
     """
     from filterlens import checks
 
-    _check_id(published_id, note)
+    check_id(published_id, note)
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row.update(id=published_id, value=checks.real("value", value))
     row["std"] = None if std is None else checks.real("std", std, 0)
@@ -60,7 +60,7 @@ def record(
             raise (ValueError if isinstance(text, str) else TypeError)(f"{name}: got {text!r}, expected a few words")
         row[name] = " ".join(text.split())
     run, sheet = os.environ.get(RUN, ""), os.environ.get(SHEET, "")
-    row.update(profile=run.partition(":")[2], versions=versions(), hardware=_hardware(), date=_today())
+    row.update(profile=run.partition(":")[2], versions=versions(), hardware=hardware(), date=_today())
     if run and sheet:
         rows = read(Path(sheet))
         if any(published_id == other["id"] for other in rows):
@@ -69,7 +69,8 @@ def record(
     return row
 
 
-def _check_id(published_id: object, note: object) -> None:
+def check_id(published_id: object, note: object) -> None:
+    """Refuse what is neither an id of ``data/published.csv`` nor one of our own with a note; TypeError or ValueError naming it."""
     if not isinstance(published_id, str):
         raise TypeError(f"published_id: got {type(published_id).__name__} {published_id!r}, expected an id such as '002-186'")
     if published_id.startswith("own-"):
@@ -166,7 +167,8 @@ def versions(packages: Iterable[str] = ("filterlens", "torch", "numpy")) -> str:
 
 
 @functools.cache
-def _hardware() -> str:
+def hardware() -> str:
+    """The processor, its cores and the graphics card of this machine, in words."""
     import torch
 
     try:

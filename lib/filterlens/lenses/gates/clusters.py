@@ -1,6 +1,6 @@
 """What pooled features tell of their classes without asking a network: information, clusters, distances.
 
-For a network with gates and one without alike (appendices F and J, and the authors' ``mutualinfo.py``); estimators are scikit-learn's.
+For a network with gates and one without alike (appendices F and J, and the authors' ``mutualinfo.py``); estimates are scikit-learn's.
 ``similarity`` compares with the gates themselves.
 """
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ... import checks
+from . import information
 from .similarity import gates_in_range, unit_rows
 
 
@@ -37,13 +38,10 @@ def mutual_information(features: Tensor, labels: Tensor, n_classes: int, *, neig
     neighbors: of the estimator; a class of no more samples than that uses all it has.
     seed: of the noise, 1e-10 of a feature's mean, that breaks ties.
 
-    ``sklearn.feature_selection.mutual_info_classif``: the nearest-neighbour estimator of Ross (2014), negative estimates set to 0; no class
-    balancing, no normalisation. Information cannot exceed the entropy of the indicator, 0.3251 for one of ten balanced classes; its
-    estimate can, a little. Half a minute on one core for 10 classes of 64 filters and n = 10,000. Raises TypeError or ValueError naming the
-    argument.
+    The numbers of ``sklearn.feature_selection.mutual_info_classif``: the nearest-neighbour estimator of Ross (2014), negative estimates set
+    to 0; no class balancing, no normalisation. Information cannot exceed the entropy of the indicator, 0.3251 for one of ten balanced
+    classes; its estimate can, a little. Raises TypeError or ValueError naming the argument.
     """
-    from sklearn.feature_selection import mutual_info_classif
-
     checks.tensor("features", features, "n K")
     n, K = features.shape
     if n < 3:
@@ -54,10 +52,10 @@ def mutual_information(features: Tensor, labels: Tensor, n_classes: int, *, neig
     values = features.detach().cpu().double()
     constant = (values == values[0]).all(0)
     table = torch.zeros(C, K, dtype=torch.float64)
-    varied = values[:, ~constant].numpy()
-    for c in labels.unique().tolist() if varied.size else []:
-        found = mutual_info_classif(varied, (labels == c).numpy(), discrete_features=False, n_neighbors=neighbors, random_state=seed)
-        table[c, ~constant] = torch.tensor(found, dtype=torch.float64)  # scikit-learn gives whole numbers where all are 0
+    if not bool(constant.all()):
+        varied = information.noisy(values[:, ~constant].numpy(), seed)
+        for c in labels.unique().tolist():
+            table[c, ~constant] = torch.from_numpy(information.of_indicator(varied, (labels == c).numpy(), neighbors))
     return MutualInformation(table.to(features.device), constant.to(features.device))
 
 

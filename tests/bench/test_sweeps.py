@@ -1,0 +1,99 @@
+"""Sweeps as their issue asks: what they cost over a bare loop, what a second process brings, and ten kills of each kind.
+
+Not in the suite: minutes on an idle machine of two cores.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import toy_sweeps  # noqa: E402
+from sweep_processes import Cluster, at_work, client, finished, kill, until  # noqa: E402
+
+from filterlens import experiments  # noqa: E402
+from filterlens.runs import sweeps  # noqa: E402
+
+KILLS = 10
+
+
+def bare(spec: Path) -> pd.DataFrame:
+    """The rows of a spec's cells, one after another in this process, what they stand on loaded once."""
+    read = sweeps.read(spec)
+    given = experiments.measuring.ready(read.cells[0])
+    return pd.DataFrame([row for one in read.cells for row in experiments.measuring.measure(one, None, given)])
+
+
+def test_overhead_and_a_second_process(tmp_path: Path, one_thread: None, tables: list[str], benchmark) -> None:
+    """Twenty cells of about three seconds: the sweep's own time with one process over the loop's, and one process over two."""
+    import torch
+
+    with torch.enable_grad():
+        spec, seconds = toy_sweeps.training(tmp_path, cells=20, epochs=6, n=1500), {}
+        start = time.perf_counter()
+        rows = bare(spec)
+        seconds["bare loop"] = time.perf_counter() - start
+    for workers in (1, 2):
+        start = time.perf_counter()
+        made = sweeps.sweep(spec, workers=workers, folder=tmp_path / str(workers), out=None)
+        seconds[f"{workers} process{'es' * (workers > 1)}"] = time.perf_counter() - start
+        pd.testing.assert_frame_equal(made.rows, rows, check_exact=True)
+    overhead, gain = seconds["1 process"] / seconds["bare loop"] - 1, seconds["1 process"] / seconds["2 processes"]
+    said = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    tables.append(f"Sweep of 20 cells: {said}; overhead {overhead:.1%} (asked: under 5 %), two processes {gain:.2f}x one (asked: 1.7x)")
+    benchmark.pedantic(lambda: None)
+    assert overhead < 0.05 and gain >= 1.7
+
+
+def test_two_cold_runs_agree_to_the_last_digit(tmp_path: Path, tables: list[str], benchmark) -> None:
+    spec = toy_sweeps.training(tmp_path, cells=20, epochs=1)
+    first, second = (sweeps.sweep(spec, workers=2, folder=tmp_path / name, out=tmp_path / f"{name}.csv") for name in "ab")
+    assert first.path.read_bytes() == second.path.read_bytes()
+    tables.append(f"Two cold runs of {len(first.rows)} rows in 20 cells: the same bytes")
+    benchmark.pedantic(lambda: None)
+
+
+@pytest.mark.parametrize("where", ["processes", "cluster"])
+def test_ten_kills_of_a_worker_and_ten_of_the_client(where: str, tmp_path: Path, tables: list[str], benchmark) -> None:
+    """At random moments, over as many cells as it takes; in the end the bare loop's table."""
+    draw, cells = random.Random(0), 60
+    spec, folder = toy_sweeps.training(tmp_path, cells=cells, epochs=2), tmp_path / "cells"
+    cluster = Cluster(tmp_path / "dask", 3) if where == "cluster" else None
+    options = ["--retries", str(KILLS), *(["--scheduler", cluster.address] if cluster else ["--workers", "2"])]
+    kills = ["worker", "client"] * KILLS
+    running, survived = client(spec, folder, *options), {"worker": 0, "client": 0}
+    try:
+        for victim in kills:
+            before = finished(folder)
+            until(lambda before=before: finished(folder) > before or finished(folder) == cells)
+            if finished(folder) == cells:
+                break
+            time.sleep(draw.uniform(0, 1.5))
+            if victim == "client":
+                kill(running)
+                running = client(spec, folder, *options)
+            elif cluster:
+                cluster.kill_one(draw.randrange(3))
+            else:
+                until(lambda: bool(at_work(folder)))
+                os.kill(at_work(folder)[0], signal.SIGKILL)
+            survived[victim] += 1
+        assert running.wait(timeout=1200) == 0, (tmp_path / "client.log").read_text()[-2000:]
+    finally:
+        kill(running)
+        if cluster:
+            cluster.close()
+    made = sweeps.sweep(spec, folder=folder / "toy", out=None)
+    pd.testing.assert_frame_equal(made.rows, bare(spec), check_exact=True)
+    tables.append(f"{where}: survived {survived['worker']} kills of a worker and {survived['client']} of the client, the same table")
+    benchmark.pedantic(lambda: None)
+    assert survived == {"worker": KILLS, "client": KILLS}
