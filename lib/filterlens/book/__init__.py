@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from filterlens import runs
-from filterlens.book import cards, claims, results, weights
+from filterlens.book import cards, claims, front, results, weights
 from filterlens.sources import project_home
 
 _TROUBLE = ("WARNING", "ERROR", "SEVERE", "Error")
@@ -40,8 +40,10 @@ def build(
             runs.prepare(notebook, profile, home=home)
         say(f"Executing {len(notebooks)} notebook{'s' * (len(notebooks) != 1)}, profile '{profile}', {workers} at a time")
         executed = execute(notebooks, profile, workers=workers, force=force, home=home, say=say)
-        say("Writing the pages of results and claims")
+        say("Writing the pages of results and claims, and the picture of the front page")
         results.write(home, home / "book" / "results.md", [path.stem for path in executed])
+        if front.wanted(home):
+            front.write(home)
         claims.write(home, home / "book" / "claims.md", {chapter.name: chapter.lens for chapter in cards.load(home)})
         render(home, say=say)
     except BaseException:
@@ -61,7 +63,7 @@ def execute(
             path.unlink()
             path.with_suffix(".key").unlink(missing_ok=True)
     for sheets in folder.glob("*.sheets"):
-        if sheets.stem not in names:
+        if sheets.stem not in {*names, front.PAGE}:
             shutil.rmtree(sheets)
     options = {"profile": profile, "out": folder, "home": home, "bake": True}
     fresh = [] if force else [path for path in notebooks if runs.is_current(path, **options)]
