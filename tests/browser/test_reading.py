@@ -5,9 +5,24 @@ from __future__ import annotations
 import re
 
 import nbformat
+import pytest
 from playwright.sync_api import Page, expect
 
 CHAPTER = "notebooks/3-decoding.html"
+
+
+@pytest.mark.parametrize("width", [1100, 375])
+def test_the_front_page_shows_its_idea_on_the_first_screen_and_answers_the_keyboard(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{address}intro.html")
+    root = page.locator(".fl-explorer")
+    first = root.locator("figure.fl-panel").first
+    expect(first).to_contain_text("What does this filter do?")
+    expect(first.locator("canvas").nth(1)).to_be_in_viewport(ratio=1)  # the filter, beside the digit
+    root.get_by_role("button", name="a 7", exact=True).press("Enter")
+    root.get_by_role("button", name="filter of the 2", exact=True).press("Enter")
+    expect(first).to_contain_text("the filter of the 2")
+    expect(root).to_contain_text("The ten answers to this 7")
 
 
 def test_a_word_is_found_and_the_first_result_opens_its_page(page: Page, address: str) -> None:
