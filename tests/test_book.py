@@ -157,12 +157,12 @@ def test_the_front_page_shows_chapters_numbers_the_citation_and_what_pages_weigh
     html = site / "_build" / "html"
     front, chapter = ((html / name).read_text() for name in ("intro.html", "notebooks/2-good.html"))
     assert "So it is: <span class=\"ledger\">25.0%</span> or <span class=\"ledger\">0.25</span>" in front and 'href="#term-box"' in front
-    assert 'href="notebooks/2-good.html"><span class="doc">Goodness' in front and "Rafegas" in front and "@software{filterlens" in front
+    assert re.search('href="notebooks/2-good.html"><span class="doc[^>]*>Goodness', front) and "Rafegas" in front and "@software" in front
     listing = dict(re.findall(r"^(\S+\.html) +(\S+) ", (site / "_build" / "page-weights.txt").read_text(), re.M))
     row = r'<tr><td><a href="notebooks/2-good.html">[^<]*2-good</a></td><td>([\d.]+)</td><td>[\d.]+</td></tr>'
     assert re.search(row, front)[1] == listing["notebooks/2-good.html"] and weights.PLACE not in front
     card = re.search(r'<div class="chapter-card[^>]*>(.*?)</div>', chapter, re.S)[1]
-    assert re.search(r"1 minutes? to read · runs in \d+ seconds · middling", card) and "say so" in card
+    assert re.search(r"a minute to read · runs in \d+ seconds · middling", card) and "say so" in card
 
 
 def test_no_page_asks_another_host_for_anything(site: Path) -> None:

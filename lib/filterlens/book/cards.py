@@ -39,7 +39,8 @@ class Chapter:
     def facts(self) -> list[str]:
         """Reading time, running time where it is known, difficulty."""
         runs = [] if self.runs is None else [f"runs in {_minutes(self.runs)}"]
-        return [f"{self.reading} minutes to read", *runs, f"{DIFFICULTIES[self.difficulty]} ({self.difficulty} of 3)"]
+        reading = "a minute" if self.reading == 1 else f"{self.reading} minutes"
+        return [f"{reading} to read", *runs, f"{DIFFICULTIES[self.difficulty]} ({self.difficulty} of 3)"]
 
 
 def load(home: Path) -> list[Chapter]:
