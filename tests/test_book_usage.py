@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from filterlens.book import cards, chapters, usage
 
@@ -112,6 +113,15 @@ def test_reading_time_counts_words_and_pictures_and_no_code(tmp_path: Path) -> N
     picture = {**code, "metadata": {"mystnb": {"image": {"alt": "x"}}}}
     assert minutes(words) == 5 and minutes(code) == 1 and minutes(words, code, *[picture] * 8) == 7
     assert minutes({**words, "source": ["```python\n" + "name " * 1000 + "\n```\n" + "[word](a-link-of-many-words-and-more) " * 400]}) == 2
+
+
+def test_the_citation_is_that_of_the_file_and_names_all_five_papers() -> None:
+    citation = yaml.safe_load((HOME / "CITATION.cff").read_text())
+    text = chapters.bibtex(citation)
+    assert f"title = {{{{{citation['title']}}}}}" in text and f"version = {{{citation['version']}}}" in text and text.count("{") == text.count("}")
+    papers = {chapter.paper for chapter in cards.load(HOME)} - {None}
+    cited = {f"{its['authors'][0]['family-names'].lower()}" for its in citation["references"]}
+    assert len(papers) == len(cited) == 5 and all(any(paper.startswith(name) for name in cited) for paper in papers)
 
 
 @pytest.mark.bad_input

@@ -17,11 +17,11 @@ def test_the_front_page_shows_its_idea_on_the_first_screen_and_answers_the_keybo
     page.goto(f"{address}intro.html")
     root = page.locator(".fl-explorer")
     first = root.locator("figure.fl-panel").first
-    expect(first).to_contain_text("What does this filter do?")
+    expect(first).to_contain_text("What does the filter of the 4 do?")
     expect(first.locator("canvas").nth(1)).to_be_in_viewport(ratio=1)  # the filter, beside the digit
     root.get_by_role("button", name="a 7", exact=True).press("Enter")
     root.get_by_role("button", name="filter of the 2", exact=True).press("Enter")
-    expect(first).to_contain_text("the filter of the 2")
+    expect(first).to_contain_text("What does the filter of the 2 do?")
     expect(root).to_contain_text("The ten answers to this 7")
 
 

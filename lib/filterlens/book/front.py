@@ -64,11 +64,11 @@ def explorer() -> Any:
     def meeting(digit: int, filter: int) -> panels.Panel:
         parts = [
             panels.photo(ten[digit], alt=f"a {digit}", label="the digit"),
-            panels.signed(filters[filter], alt=f"filter of the {filter}", label=f"the filter of the {filter}"),
-            panels.signed(products[digit, filter], alt=f"a {digit} times the filter of the {filter}", label="one times the other"),
+            panels.signed(filters[filter], alt=f"filter of the {filter}", label="the filter"),
+            panels.signed(products[digit, filter], alt=f"a {digit} times the filter of the {filter}", label="multiplied"),
         ]
         note = f"Red minus blue is the filter's answer: {float(answers[digit, filter]):,.0f}."
-        return panels.Pictures(title="What does this filter do?", pictures=parts, arrows=True, size=LARGE, note=note)
+        return panels.Pictures(title=f"What does the filter of the {filter} do?", pictures=parts, arrows=True, size=LARGE, note=note)
 
     def all_answers(digit: int, filter: int) -> panels.Panel:
         picks = [{"filter": k} for k in range(10)]
