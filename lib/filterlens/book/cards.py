@@ -98,7 +98,7 @@ def card(chapter: Chapter) -> str:
 
 def table(chapters: Iterable[Chapter], way: str = "notebooks/") -> str:
     """All chapters in a table, in MyST Markdown; ``way`` leads from the page to them."""
-    lines = ["| lens | the question it answers | paper | to read | |", "|---|---|---|---|---|"]
+    lines = ["| lens | the question it answers | paper | to read | level |", "|---|---|---|---|---|"]
     for its in chapters:
         paper = f"{{cite:t}}`{its.paper}`" if its.paper else "all five"
         level = DIFFICULTIES[its.difficulty]
