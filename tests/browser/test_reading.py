@@ -42,14 +42,14 @@ def test_a_word_is_found_and_the_first_result_opens_its_page(page: Page, address
 def test_a_word_leads_to_the_glossary_and_a_function_there_and_back(page: Page, address: str) -> None:
     page.goto(f"{address}{CHAPTER}")
     page.locator("a.reference", has_text="linear part").first.click()
-    page.wait_for_url("**/glossary.html#term-linear-part")
+    page.wait_for_url("**/glossary.html#term-linear-part", wait_until="commit")
     expect(page.locator("dt#term-linear-part")).to_be_in_viewport()
     page.goto(f"{address}{CHAPTER}#functions-of-this-chapter")
     page.locator("section#functions-of-this-chapter a", has_text=re.compile("^decode$")).click()
-    page.wait_for_url("**/api.html#filterlens.lenses.decoding.decode")
+    page.wait_for_url("**/api.html#filterlens.lenses.decoding.decode", wait_until="commit")
     entry = page.locator("dl", has=page.locator("dt[id='filterlens.lenses.decoding.decode']")).last
     entry.locator("a", has_text=re.compile("^Decoding$")).click()
-    page.wait_for_url(f"**/{CHAPTER}")
+    page.wait_for_url(f"**/{CHAPTER}", wait_until="commit")
 
 
 def test_every_claim_is_judged_and_every_verdict_stands(page: Page, address: str) -> None:
@@ -66,7 +66,7 @@ def test_the_weights_of_all_pages_are_listed(page: Page, address: str) -> None:
     listed = page.locator("table.page-weights tbody tr td:first-child a")
     assert listed.count() > 14
     listed.filter(has_text="What does a filter look for?").click()
-    page.wait_for_url(f"**/{CHAPTER}")
+    page.wait_for_url(f"**/{CHAPTER}", wait_until="commit")
 
 
 def test_the_theme_is_switched_by_keyboard_and_remembered(page: Page, address: str) -> None:
