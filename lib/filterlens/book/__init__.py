@@ -1,8 +1,8 @@
 """The site: executed notebooks, the results page, and the HTML made of them.
 
 ``build`` puts ``runs`` (executed copies into ``book/notebooks/``), ``results`` and ``claims`` (two pages in ``book/``) and Jupyter Book
-in a row; ``page`` and ``chapters`` are what Sphinx does for us meanwhile, ``weights`` says what each page costs its reader. Anything that goes wrong, a cell
-that raises, a warning of Sphinx or a page that is too heavy, fails the build and leaves no site behind.
+in a row; ``page`` and ``chapters`` are what Sphinx does for us meanwhile, ``weights`` says what each page costs its reader. Anything
+that goes wrong, a cell that raises, a warning of Sphinx or a page that is too heavy, fails the build and leaves no site behind.
 """
 
 from __future__ import annotations

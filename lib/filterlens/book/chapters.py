@@ -78,8 +78,9 @@ def _sentence(words: str) -> str:
 
 def bibtex(citation: dict[str, Any]) -> str:
     """The software of a ``CITATION.cff`` as an entry for BibTeX."""
-    authors = " and ".join(its.get("name") and f"{{{its['name']}}}" or f"{its['family-names']}, {its['given-names']}" for its in citation["authors"])
-    lines = {"title": f"{{{citation['title']}}}", "author": authors, "version": citation["version"], "note": f"{citation['license']} licence"}
+    groups = [f"{{{its['name']}}}" if "name" in its else f"{its['family-names']}, {its['given-names']}" for its in citation["authors"]]
+    lines = {"title": f"{{{citation['title']}}}", "author": " and ".join(groups), "version": citation["version"]}
+    lines["note"] = f"{citation['license']} licence"
     return "@software{filterlens,\n" + ",\n".join(f"  {key} = {{{its}}}" for key, its in lines.items()) + "\n}"
 
 

@@ -37,8 +37,8 @@ _INTRODUCTION = """# What the papers claim, and what we see
 
 Every sentence that one of the five papers claims and this book could try, and some that it could not. *Paper* and *here* are the numbers
 of the table at the end of the chapter, read from its executed notebook when these pages are made. The verdict is ours; behind it
-stand comparisons with the [ledger of results](results), and where these no longer come out the verdict is withdrawn by itself. Each sentence
-leads to the section that tests it. All verdicts are about the networks and data of this book, which are mostly smaller than the papers'."""
+stand comparisons with the [ledger of results](results), and where these no longer come out the verdict is withdrawn by itself.
+Each sentence leads to the section that tests it. All verdicts are about the networks and data of this book, which are mostly smaller than the papers'."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def load(home: Path) -> list[Claim]:
             except TypeError as error:
                 raise ValueError(f"claims.yml: {chapter}: {entry.get('claim')!r}: {error}") from None
             if claim.verdict not in VERDICTS:
-                raise ValueError(f"claims.yml: {chapter}: {claim.claim!r}: verdict: got {claim.verdict!r}, expected one of {list(VERDICTS)}")
+                wrong = f"verdict: got {claim.verdict!r}, expected one of {list(VERDICTS)}"
+                raise ValueError(f"claims.yml: {chapter}: {claim.claim!r}: {wrong}")
             out.append(claim)
     return out
 
@@ -179,8 +180,10 @@ def page(claims: Sequence[Claim], tables: Mapping[str, Mapping[str, Mapping[str,
     verdicts = {id(claim): claim.verdict if not claim.broken(ledger) else "withdrawn" for claim in shown}
     counts = {name: Counter(verdicts[id(claim)] for claim in shown if claim.chapter == name) for name in titles}
     words = [*VERDICTS, *(["withdrawn"] if "withdrawn" in verdicts.values() else [])]
-    summary = [[f"[{titles[name]}](#{slugify(titles[name])})", *(count[word] or "" for word in words)] for name, count in counts.items() if count]
-    parts = [_INTRODUCTION, table(["lens", *words], [*summary, ["all", *(sum(count[word] for count in counts.values()) or "" for word in words)]])]
+    links = {name: f"[{title}](#{slugify(title)})" for name, title in titles.items()}
+    summary = [[links[name], *(count[word] or "" for word in words)] for name, count in counts.items() if count]
+    summary.append(["all", *(sum(count[word] for count in counts.values()) or "" for word in words)])
+    parts = [_INTRODUCTION, table(["lens", *words], summary)]
     parts.append("\n".join(f"- **{word}**: {meaning}" for word, meaning in VERDICTS.items()))
     for name, title in titles.items():
         its = [claim for claim in shown if claim.chapter == name]

@@ -73,7 +73,8 @@ def explorer() -> Any:
     def all_answers(digit: int, filter: int) -> panels.Panel:
         picks = [{"filter": k} for k in range(10)]
         best = int(answers[digit].argmax())
-        note = "The filter of its own class answers most." if best == digit else f"The filter of the {best} answers most: ten pictures are not a network."
+        wrong = f"The filter of the {best} answers most: ten pictures are not a network."
+        note = "The filter of its own class answers most." if best == digit else wrong
         return panels.Bars(
             title=f"The ten answers to this {digit}", labels=list("0123456789"), series={"answer": answers[digit]}, picks=picks,
             highlight=filter, note=note,

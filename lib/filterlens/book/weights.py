@@ -1,7 +1,7 @@
 """What a page costs its reader: the bytes that travel before anything is clicked.
 
-``book`` prints the table after each build, puts it into the page that asks for it, and builds no page that is too heavy. Counted are the page and all that it names
-as its scripts, style sheets and pictures, and what those style sheets name in turn, each once and compressed as a server would;
+``book`` prints the table after each build, puts it into the page that asks for it, and builds no page that is too heavy. Counted are
+the page and all that it names as its scripts, style sheets and pictures, and what those style sheets name in turn, each once and compressed as a server would;
 an upper bound, since a browser leaves out what it does not show. MathJax fetches its fonts itself and is counted with all of them.
 """
 
@@ -115,7 +115,7 @@ def table(found: Mapping[str, Mapping[str, int]], states: Mapping[str, int]) -> 
 
 
 def publish(site: Path) -> Weights:
-    """Weigh a site, and put the table of what its pages cost into the one that has a ``PLACE`` for it; the weights, that page's included."""
+    """Weigh a site, and put the table of what its pages cost into the one that has a ``PLACE`` for it; the weights with that page's."""
     found = weights(site)
     for page in found:
         text = (site / page).read_text(encoding="utf-8")
