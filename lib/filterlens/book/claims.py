@@ -38,7 +38,8 @@ _INTRODUCTION = """# What the papers claim, and what we see
 Every sentence that one of the five papers claims and this book could try, and some that it could not. *Paper* and *here* are the numbers
 of the table at the end of the chapter, read from its executed notebook when these pages are made. The verdict is ours; behind it
 stand comparisons with the [ledger of results](results), and where these no longer come out the verdict is withdrawn by itself.
-Each sentence leads to the section that tests it. All verdicts are about the networks and data of this book, which are mostly smaller than the papers'."""
+Each sentence leads to the section that tests it.
+All verdicts are about the networks and data of this book, which are mostly smaller than the papers'."""
 
 
 @dataclass(frozen=True)
