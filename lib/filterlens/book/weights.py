@@ -2,7 +2,8 @@
 
 ``book`` prints the table after each build, puts it into the page that asks for it, and builds no page that is too heavy. Counted are
 the page and all that it names as its scripts, style sheets and pictures, and what those style sheets name in turn,
-each once and compressed as a server would; an upper bound, since a browser leaves out what it does not show. MathJax fetches its fonts itself and is counted with all of them.
+each once and compressed as a server would; an upper bound, since a browser leaves out what it does not show. MathJax fetches its
+fonts itself and is counted with all of them.
 """
 
 from __future__ import annotations
