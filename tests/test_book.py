@@ -93,7 +93,37 @@ def said(side, column):
 
 Explorer({{'side': [2, 3], 'column': {{2: range(2), 3: range(3)}}}}, said, title='Columns', name='first')"""
 NO_SUCH_THINGS = "```{explorer} 2-good/last\n```\n\n<i class=\"fa-solid fa-no-such-icon fa-lg\"></i>\n"
-FRONT = "# Front\n\n```{explorer} 2-good/first\n```\n\n:::{note}\nSo it is.\n:::\n"
+FRONT = """# Front
+
+```{explorer} 2-good/first
+```
+
+:::{note}
+So it is: {ledger}`002-186 .1%` or {ledger}`002-186`, in a {term}`box`.
+:::
+
+```{chapters}
+```
+
+```{citation}
+```
+
+```{page-weights}
+```
+
+```{glossary}
+box
+  A word with a meaning.
+```
+"""
+CARD = """2-good:
+  lens: Goodness
+  question: Is it good?
+  paper: rafegas2015decoding
+  difficulty: 2
+  before: nothing
+  afterwards: [say so]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +131,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = "from filterlens import runs\nrow = runs.record('002-186', 0.25, n=3, data='toy data')"
     home = project(tmp_path_factory.mktemp("site"), {"2-good": [(PICTURE, ALT), record, EXPLORER]})
     pages(home, ["2-good"], FRONT)
+    (home / "book" / "chapters.yml").write_text(CARD)
     with open(home / "book" / "bibliography.md", "a") as file:
         file.write("\nA formula, $x^2$, on this page only.\n\n<div data-filterlens-own-image></div>\n")
     said: list[str] = []
@@ -120,6 +151,18 @@ def test_the_site_shows_executed_notebooks_results_and_alternative_texts(site: P
     assert "toy data" in (html / "results.html").read_text()
     assert "_static/vendor/mathjax/tex-chtml.js" in (html / "bibliography.html").read_text()
     assert (html / "_static" / "vendor" / "mathjax" / "tex-chtml.js").stat().st_size > 10**6
+
+
+def test_the_front_page_shows_chapters_numbers_the_citation_and_what_pages_weigh(site: Path) -> None:
+    html = site / "_build" / "html"
+    front, chapter = ((html / name).read_text() for name in ("intro.html", "notebooks/2-good.html"))
+    assert "So it is: <span class=\"ledger\">25.0%</span> or <span class=\"ledger\">0.25</span>" in front and 'href="#term-box"' in front
+    assert re.search('href="notebooks/2-good.html"><span class="doc[^>]*>Goodness', front) and "Rafegas" in front and "@software" in front
+    listing = dict(re.findall(r"^(\S+\.html) +(\S+) ", (site / "_build" / "page-weights.txt").read_text(), re.M))
+    row = r'<tr><td><a href="notebooks/2-good.html">[^<]*2-good</a></td><td>([\d.]+)</td><td>[\d.]+</td></tr>'
+    assert re.search(row, front)[1] == listing["notebooks/2-good.html"] and weights.PLACE not in front
+    card = re.search(r'<div class="chapter-card[^>]*>(.*?)</div>', chapter, re.S)[1]
+    assert re.search(r"a minute to read · runs in \d+ seconds · middling", card) and "say so" in card
 
 
 def test_no_page_asks_another_host_for_anything(site: Path) -> None:

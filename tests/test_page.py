@@ -133,6 +133,19 @@ def test_a_page_weighs_itself_and_all_it_loads_each_once_and_compressed(site: Pa
     assert weights.sheets(site) == {"3-x": 9000}
 
 
+def test_the_table_of_a_site_stands_where_a_page_wants_it(site: Path) -> None:
+    page = site / "sub" / "3-x.html"
+    page.write_text(f"<title>What &amp; why &#8212; Filter Lens</title><p>{weights.PLACE}</p>")
+    (site / "index.html").write_text("<p>to a.html")
+    found = weights.publish(site)
+    text = page.read_text()
+    links = re.findall(r'<tr><td><a href="([^"]+)">([^<]*)</a></td><td>([\d.]+)</td><td>([\d.]*)</td></tr>', text)
+    assert {link: title for link, title, *_ in links} == {"../a.html": "a.html", "b.html": "sub/b.html", "3-x.html": "What &amp; why"}
+    assert {link: states for link, _, _, states in links} == {"../a.html": "", "b.html": "", "3-x.html": "2.0"}
+    assert found["sub/3-x.html"]["sub/3-x.html"] == len(gzip.compress(page.read_bytes(), 6, mtime=0))
+    assert weights.publish(site) == found  # nothing is left to fill
+
+
 def test_the_table_begins_with_the_heaviest_page_and_ends_with_the_states() -> None:
     text = weights.table({"light.html": {"light.html": 1100}, "heavy.html": {"heavy.html": 20_000, "p.png": 1_480_000}}, {"3-x": 2_100_000})
     lines = text.splitlines()[1:]

@@ -1,8 +1,8 @@
 """The site: executed notebooks, the results page, and the HTML made of them.
 
-``build`` puts ``runs`` (executed copies into ``book/notebooks/``), ``results`` (``book/results.md``) and Jupyter Book in a row;
-``page`` is what Sphinx does for us meanwhile, ``weights`` says what each page costs its reader. Anything that goes wrong, a cell
-that raises, a warning of Sphinx or a page that is too heavy, fails the build and leaves no site behind.
+``build`` puts ``runs`` (executed copies into ``book/notebooks/``), ``results`` and ``claims`` (two pages in ``book/``) and Jupyter Book
+in a row; ``page`` and ``chapters`` are what Sphinx does for us meanwhile, ``weights`` says what each page costs its reader. Anything
+that goes wrong, a cell that raises, a warning of Sphinx or a page that is too heavy, fails the build and leaves no site behind.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from filterlens import runs
-from filterlens.book import results, weights
+from filterlens.book import cards, claims, front, results, weights
 from filterlens.sources import project_home
 
 _TROUBLE = ("WARNING", "ERROR", "SEVERE", "Error")
@@ -40,8 +40,11 @@ def build(
             runs.prepare(notebook, profile, home=home)
         say(f"Executing {len(notebooks)} notebook{'s' * (len(notebooks) != 1)}, profile '{profile}', {workers} at a time")
         executed = execute(notebooks, profile, workers=workers, force=force, home=home, say=say)
-        say("Writing the results page")
+        say("Writing the pages of results and claims, and the picture of the front page")
         results.write(home, home / "book" / "results.md", [path.stem for path in executed])
+        if front.wanted(home):
+            front.write(home)
+        claims.write(home, home / "book" / "claims.md", {chapter.name: chapter.lens for chapter in cards.load(home)})
         render(home, say=say)
     except BaseException:
         shutil.rmtree(site, ignore_errors=True)  # an old site would look like the new one
@@ -60,7 +63,7 @@ def execute(
             path.unlink()
             path.with_suffix(".key").unlink(missing_ok=True)
     for sheets in folder.glob("*.sheets"):
-        if sheets.stem not in names:
+        if sheets.stem not in {*names, front.PAGE}:
             shutil.rmtree(sheets)
     options = {"profile": profile, "out": folder, "home": home, "bake": True}
     fresh = [] if force else [path for path in notebooks if runs.is_current(path, **options)]
@@ -80,7 +83,7 @@ def render(home: Path, *, say: Callable[[str], object] = print) -> Path:
     is built anew: an incremental build keeps old navigation in unchanged pages, and forgets the warnings of a build that failed.
     """
     site, doctrees = home / "_build" / "html", home / "_build" / ".doctrees"
-    inputs = [*(home / name for name in ("book", "_config.yml", "requirements.txt")), *(home / "notebooks").glob("*.ipynb")]
+    inputs = [*(home / name for name in ("book", "_config.yml", "requirements.txt", "CITATION.cff")), *(home / "notebooks").glob("*.ipynb")]
     key, wanted = home / "_build" / "html.key", runs.fingerprint(inputs, home, also={"library": Path(__file__).parents[1]})
     listing = home / "_build" / "page-weights.txt"
     if (site / "index.html").exists() and listing.exists() and key.exists() and key.read_text(encoding="utf-8") == wanted:
@@ -119,9 +122,9 @@ def _finish(home: Path, site: Path) -> None:
 
 
 def _weigh(site: Path) -> str:
-    """The table of page weights; BookError if a page is too heavy or asks for what is not there."""
+    """The table of page weights, which also goes into the site; BookError if a page is too heavy or asks for what is not there."""
     try:
-        found = weights.weights(site)
+        found = weights.publish(site)
     except ValueError as error:
         raise BookError(f"the pages are not complete: {error}") from None
     if heavy := weights.too_heavy(found, weights.LIMIT):
