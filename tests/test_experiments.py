@@ -17,11 +17,13 @@ from typer.testing import CliRunner
 
 from filterlens import __main__, data, experiments, models, training
 from filterlens.experiments import adversarial, isolation
+from filterlens.experiments.agreement import STUDIES
 from filterlens.lenses import adversarial as lens
 from filterlens.lenses import methods, redundancy
 from filterlens.lenses.isolation import isolate, solve
 from filterlens.models import CheckpointError, checkpoints
 from filterlens.runs import sweeps
+from filterlens.synthesis import agreement
 from filterlens.training import snapshots
 
 torch.set_num_threads(1)
@@ -48,6 +50,7 @@ TINY = {
     **{f"black-box-resnet20-{kind}": {"n_slow": 1, "n_test": 2, "attacks": ("local_search",), "options": {"local_search": {"R": 1, "candidates": 2, "d": 1, "t": 2}}}
        for kind in ("std", "csg", "fixed")},
     "truth": {"worlds": ("paths",), "difficulties": (0.3,), "n_seeds": 1},
+    **{f"agreement-{name}": {"n": 4, "isolated": 0, "stages": ("conv1",)} for name in STUDIES},
 }  # fmt: skip
 ISOLATION = [name for name in TINY if name.startswith("isolation")]
 
@@ -253,7 +256,8 @@ def test_real_settings_are_the_issues() -> None:
     ):
         of_kind = [one for name, one in REAL.items() if name.startswith(kind)]
         assert len(of_kind) == 3 and all((one.attacks, one.per_class, one.n_test) == (attacks, per_class, 100) for one in of_kind)
-    assert {name: (one.network, one.pretrained, one.data, one.n) for name, one in REAL.items() if one not in attacked and one.network} == {
+    others = {name: one for name, one in REAL.items() if one not in attacked and one.network and not name.startswith("agreement")}
+    assert {name: (one.network, one.pretrained, one.data, one.n) for name, one in others.items()} == {
         "removal-lenet": ("lenet", True, "mnist", None),
         "removal-resnet20": ("resnet20", True, "cifar10", 2000),
         "removal-resnet20-public": ("resnet20", "public", "cifar10", 2000),
@@ -364,6 +368,8 @@ def test_what_ships_loads() -> None:
             assert rows["mean"].between(-1, 1).all() and rows["n"].eq(REAL["truth"].n_seeds).all()
             continue
         assert rows["accuracy"].dropna().between(0, 1).all()
+        if path.stem.startswith("agreement"):
+            assert {one.model for one in agreement.from_rows(rows)} == {REAL[path.stem].name} and set(rows["n"]) == {REAL[path.stem].n}
         if path.stem.startswith("removal"):
             assert isinstance(redundancy.verdict(redundancy.RemovalCurve.of(rows)), pd.DataFrame)
 

@@ -66,12 +66,29 @@ def test_layers_from_top_to_bottom(ax: Axes) -> None:
     assert [float(line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "x"] == [2] and "left of 0" in ax.get_title()
 
 
+def test_networks_are_rows(ax: Axes) -> None:
+    given = [layer(model="m", l1=X, loss_rise=X + 6 * WAVE, votes=-X), layer(model="k", l1=WAVE, loss_rise=X)]
+    pairs = agreement.by_network(given, "loss_rise", ["votes", "l1"])
+    assert figures.networks(pairs, ax) is ax
+    mesh = next(part for part in ax.collections if part.get_array() is not None)
+    shown = np.ma.filled(mesh.get_array(), math.nan).reshape(2, 2)
+    np.testing.assert_allclose(shown, [[pairs[0].rho, pairs[1].rho], [math.nan, pairs[3].rho]])
+    texts = {text.get_position(): (text.get_text(), text.get_fontweight()) for text in ax.texts}
+    assert texts == {
+        (0.5, 0.5): (f"{pairs[0].rho:.2f}", "bold"), (1.5, 0.5): (f"{pairs[1].rho:.2f}", "bold"), (1.5, 1.5): (f"{pairs[3].rho:.2f}", "normal")
+    }  # fmt: skip
+    assert [(round(patch.get_x()), round(patch.get_y())) for patch in ax.patches if isinstance(patch, Rectangle)] == [(0, 0)]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["m", "k"] and "loss without filter" in ax.get_title()
+    assert [label.get_text() for label in ax.get_xticklabels()] == [figures.WORDS["votes"], figures.WORDS["l1"]]
+
+
 PAIRS = agreement.by_layer([layer(l1=X, l2=WAVE)], "l1", "l2")
 CASES: list[tuple[Callable, str, Any, type[Exception]]] = [
     *[(figures.agreement_matrix, "result", value, TypeError) for value in (None, PAIRS, {"l1": 1})],
     (figures.agreement_matrix, "title", 3, TypeError),
-    *[(figures.layers, "pairs", value, TypeError) for value in (None, "l1", PAIRS[0], [3])],
-    (figures.layers, "pairs", [], ValueError),
+    *[(function, "pairs", value, TypeError) for function in (figures.layers, figures.networks) for value in (None, "l1", PAIRS[0], [3])],
+    *[(function, "pairs", [], ValueError) for function in (figures.layers, figures.networks)],
+    (figures.networks, "pairs", [*PAIRS, *agreement.by_layer([layer(l2=X, votes=WAVE)], "l2", "votes")], ValueError),
     (figures.layers, "pairs", [*PAIRS, *agreement.by_layer([layer(l1=X, votes=WAVE)], "l1", "votes")], ValueError),
 ]
 

@@ -27,7 +27,7 @@ def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     assert done.returncode == 0
     listed = done.stdout.partition("Commands:")[2].splitlines()
     assert [line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "] == [
-        "run", "book", "train", "features", "experiment", "sweep", "truth", "passport", "bench",
+        "run", "book", "train", "features", "experiment", "sweep", "truth", "agreement", "passport", "bench",
     ]  # fmt: skip
     heavy = "[m for m in ('torch', 'numpy', 'papermill', 'sphinx', 'yaml') if m in sys.modules]"
     loaded = f"import sys, filterlens.__main__, filterlens.runs, filterlens.book; print({heavy})"

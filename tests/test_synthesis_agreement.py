@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ REMOVED: dict[tuple[type[nn.Module], str], Callable[[int], list[tuple[str, int, 
 }
 
 
-def literal(model: nn.Module, normalized: Tensor, labels: Tensor, place: Callable, filters: list[int]) -> Tensor:
+def literal(model: nn.Module, normalized: Tensor, labels: Tensor, place: Callable, filters: Iterable[int]) -> Tensor:
     """Rise of the loss and loss of accuracy (m, 2): the whole network, once for every filter."""
     whole = judged(model, normalized, labels)
     rows = [judged(zeroed(model, *place(k)), normalized, labels) for k in filters]
@@ -57,6 +57,15 @@ def test_damage_is_that_of_the_network_with_weights_set_to_zero(kind: type[nn.Mo
     some = agreement.damage(model, layer, normalized, labels, filters=[2, 0])
     torch.testing.assert_close(found(some), wanted[[2, 0]], rtol=1e-9, atol=1e-9)
     assert some.filters.tolist() == [2, 0]
+    first = removing.halved(labels)
+    for at, part in enumerate((first, ~first)):
+        torch.testing.assert_close(result.halves[:, at], literal(model, normalized[part], labels[part], REMOVED[kind, layer], range(k))[:, 0])
+
+
+def test_halves_hold_the_classes_alike() -> None:
+    first = removing.halved(torch.tensor([2, 2, 0, 2, 1, 0, 2, 1, 1, 7]))
+    assert first.tolist() == [False, True, True, False, True, False, True, False, True, False]
+    assert removing.halved(torch.tensor([3])).tolist() == [True]
 
 
 @pytest.mark.parametrize(

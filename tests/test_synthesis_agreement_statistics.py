@@ -135,6 +135,61 @@ def test_layer_by_layer() -> None:
     assert pairs[3].verdict == "not measured" and "l1 is constant" in pairs[3].note
 
 
+def test_a_degenerate_positional_ranking_says_nothing() -> None:
+    (a, b), (c, d) = drawn(15, 30), drawn(18, 31)
+    plain = layer(name="p", positional=a, l1=b)
+    degenerate = replace(layer(name="q", positional=c, l1=d, l2=d), degenerate=True)
+    both = agreement.agree([plain, degenerate])
+    pair = both.pair("positional", "l1")
+    alone = agreement.agree([plain], names=["positional", "l1"]).pairs[0]
+    assert (pair.rho, pair.n, pair.layers) == (alone.rho, 15, 1) and pair.note == "positional is degenerate in 1 of the layers, left out"
+    assert both.pair("l1", "l2").n == 18 and both.pair("l1", "l2").note == ""
+    assert both.pair("positional", "l2").note == "positional is degenerate in every layer that has both"
+
+
+def test_network_by_network() -> None:
+    x = [drawn(n, 40 + n) for n in (9, 21, 14)]
+    layers = [layer(model=model, name=f"c{at}", l1=x[at][0], loss_rise=x[at][1]) for at, model in enumerate("bab")]
+    pairs = agreement.by_network(layers, "loss_rise", ["l1", "votes"])
+    assert [(pair.where, pair.a, pair.b, pair.n) for pair in pairs] == [
+        ("b", "loss_rise", "l1", 23), ("b", "loss_rise", "votes", 0), ("a", "loss_rise", "l1", 21), ("a", "loss_rise", "votes", 0),
+    ]  # fmt: skip
+    wanted = agreement.agree([layers[0], layers[2]], names=["l1", "loss_rise"]).pairs[0]
+    assert (pairs[0].rho, pairs[0].low, pairs[0].high, pairs[0].p) == (wanted.rho, wanted.low, wanted.high, wanted.p)
+    p = [pairs[0].p, pairs[2].p]
+    np.testing.assert_allclose([pairs[0].p_adjusted, pairs[2].p_adjusted], scipy.stats.false_discovery_control(p, method="by"))
+
+
+def test_damage_against_itself() -> None:
+    (a, b), (c, d) = drawn(12, 50), drawn(31, 51)
+    halves = [torch.tensor(np.stack(x, 1)) for x in ((a, b), (c, d))]
+    layers = [replace(layer(name=name, l1=a[:1].repeat(len(h))), halves=h) for name, h in zip("pq", halves, strict=True)]
+    pair = agreement.repeatable(layers)
+    wanted = agreement.agree([layer(name="p", l1=a, votes=b), layer(name="q", l1=c, votes=d)]).pairs[0]
+    assert (pair.rho, pair.low, pair.high, pair.n, pair.layers) == (wanted.rho, wanted.low, wanted.high, 43, 2)
+    assert (pair.a, pair.b, pair.verdict) == ("loss_rise", "loss_rise", "agree")
+    flat = agreement.repeatable([replace(layers[0], halves=torch.ones(12, 2))])
+    assert flat.verdict == "not measured" and flat.note == "loss_rise is constant in every layer that has both"
+
+
+def test_layers_drawn_again() -> None:
+    layers = [layer(name=str(at), l1=x[0], votes=x[1]) for at, x in enumerate(drawn(8 + 3 * at, 60 + at, 0.9 - 0.2 * at) for at in range(9))]
+    result, pair = agreement.over_layers(layers, "votes", "l1", draws=99), agreement.agree(layers).pair("l1", "votes")
+    assert (result.rho, result.layers) == (pytest.approx(pair.rho), 9)
+    own = [p.rho for p in agreement.by_layer(layers, "l1", "votes")]
+    assert result.same == pytest.approx(np.mean(np.sign(own) == np.sign(pair.rho))) and min(own) < 0 < max(own)
+    draw = np.random.default_rng(0).integers(0, 9, (99, 9))
+    again = [agreement.agree([replace(layers[k], layer=f"{at}") for at, k in enumerate(row)]).pairs[0].rho for row in draw]
+    assert (result.low, result.high) == pytest.approx(tuple(np.quantile(again, [0.025, 0.975])))
+    assert result.high - result.low > pair.high - pair.low  # the layers differ
+    alike = [replace(layers[0], layer=str(at)) for at in range(8)]
+    same = agreement.over_layers(alike, "l1", "votes")
+    assert same.low == pytest.approx(same.rho) == same.high and same.same == 1
+    few = agreement.over_layers(layers[:7], "l1", "votes")
+    assert math.isnan(few.low) and math.isnan(few.high) and few.layers == 7
+    assert agreement.over_layers(layers, "l1", "isolation").layers == 0
+
+
 @pytest.mark.parametrize(("sizes", "r"), [((16,), 0.0), ((16,), 0.7), ((12, 20, 33), 0.5), ((8, 8, 8, 8), 0.5)])
 def test_intervals_cover_and_p_errs_as_often_as_they_say(sizes: tuple[int, ...], r: float) -> None:
     truth, repeats = 6 / math.pi * math.asin(r / 2), 400  # Spearman's rho of a normal pair with Pearson's r (Kruskal 1958)
@@ -160,7 +215,8 @@ def test_level_widens_the_interval_and_moves_the_verdict() -> None:
 def test_rows_and_back_through_a_file() -> None:
     values = torch.tensor([0.123456789, NAN, -3.0e-9])
     given = [layer("a-net", "c.1", l1=values, votes=[1 / 3, 0, 1]), layer("b-net", "c.1", n=2, isolation=[0.5, NAN])]
-    given[0] = replace(given[0], removal="share", filters=torch.tensor([4, 0, 2]), degenerate=True, n_images=500)
+    halves = torch.tensor([[0.25, 0.125], [1 / 3, NAN], [-1e-9, 2.0]], dtype=torch.float64)
+    given[0] = replace(given[0], removal="share", filters=torch.tensor([4, 0, 2]), degenerate=True, n_images=500, halves=halves)
     rows = [row for one in given for row in agreement.to_rows(one)]
     assert rows[0]["l1"] == 0.123457 and rows[2]["l1"] == -3e-9 and [row["filter"] for row in rows] == [4, 0, 2, 0, 1]
     text = pd.DataFrame(rows).to_csv(index=False)
@@ -169,6 +225,7 @@ def test_rows_and_back_through_a_file() -> None:
         assert [(one.model, one.layer, one.removal, one.n_images, one.degenerate) for one in back] == [
             ("a-net", "c.1", "share", 500, True), ("b-net", "c.1", "channel", 9, False)
         ]  # fmt: skip
+        torch.testing.assert_close(back[0].halves, halves, rtol=1e-5, atol=0, equal_nan=True)
         assert (back[0].accuracy, back[0].loss) == (0.75, 0.5) and back[0].filters.tolist() == [4, 0, 2]
         assert [row for one in back for row in map(str, agreement.to_rows(one))] == [*map(str, rows)]
 
@@ -193,6 +250,19 @@ CASES: list[tuple[Callable, dict[str, Any], str, Any, type[Exception]]] = [
         for name in ("a", "b") for value, error in (("l3", ValueError), (None, TypeError), ("l2" if name == "a" else "l1", ValueError))
         if (name, value) != ("a", "l2")
     ],
+    *[(agreement.by_network, {"found": [ONE], "a": "l1", "others": ["l2"]}, *case) for case in STATISTICS],
+    *[
+        (agreement.by_network, {"found": [ONE], "a": "l1", "others": ["l2"]}, name, value, error)
+        for name, value, error in (("a", "l3", ValueError), ("a", None, TypeError), ("others", "l2", TypeError), ("others", [], ValueError),
+                                   ("others", ["l1"], ValueError), ("others", ["l2", "l2"], ValueError), ("others", ["l3"], ValueError))
+    ],
+    *[(agreement.over_layers, {"found": [ONE], "a": "l1", "b": "l2"}, *case) for case in STATISTICS if case[0] != "correction"],
+    *[
+        (agreement.over_layers, {"found": [ONE], "a": "l1", "b": "l2"}, name, value, error)
+        for name, value, error in (("a", "l3", ValueError), ("b", "l1", ValueError), ("b", 3, TypeError), ("draws", 0, ValueError),
+                                   ("draws", 1.5, TypeError), ("seed", -1, ValueError))
+    ],
+    *[(agreement.repeatable, {"found": [ONE]}, *case) for case in STATISTICS if case[0] != "correction"],
     *[
         (agreement.agree([ONE]).pair, {"a": "l1", "b": "l2"}, name, value, error)
         for name, value, error in (("a", "votes", ValueError), ("a", 1, TypeError), ("b", "l1", ValueError), ("b", None, TypeError))

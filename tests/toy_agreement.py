@@ -92,4 +92,5 @@ def layer(model: str = "net", name: str = "conv", n: int = 0, notes: dict[str, s
     given = {key: torch.as_tensor(value, dtype=torch.float64) for key, value in values.items()}
     n = n or len(next(iter(given.values())))
     empty = {key: torch.full((n,), torch.nan, dtype=torch.float64) for key in SCORES}
-    return FilterScores(model, name, torch.arange(n), empty | given, notes or {}, "channel", 9, 0.75, 0.5, False)
+    halves = torch.stack([given.get("loss_rise", empty["l1"])] * 2, 1)
+    return FilterScores(model, name, torch.arange(n), empty | given, notes or {}, "channel", 9, 0.75, 0.5, False, halves)

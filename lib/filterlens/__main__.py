@@ -1,5 +1,5 @@
 """The command line (also ``python -m filterlens``): ``filterlens run``, ``book``, ``train``, ``features``, ``experiment``, ``sweep``,
-``truth``, ``passport``, ``bench``.
+``truth``, ``agreement``, ``passport``, ``bench``.
 
 Each command imports what it needs when it runs, so that ``--help`` answers at once.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -121,9 +121,7 @@ def experiment(
 
     with _refused("name|out|checkpoint"):
         made = experiments.make(name, out=out or True, checkpoint=True)
-    baseline = made.about["baseline"]
-    told = "" if baseline is None else f", {100 * baseline:.2f} % of the test images with all filters"
-    typer.echo(f"{made.path}: {len(made.rows)} rows{told}")
+    typer.echo(_rows_of(made))
 
 
 @app.command()
@@ -180,6 +178,23 @@ def truth(
 
 
 @app.command()
+def agreement(
+    networks: Annotated[list[str] | None, typer.Argument(help="Some only: lenet, resnet20-csg or lite0, say (default all nine).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the .csv files (default data/experiments).")] = None,
+) -> None:
+    """Hold every lens against what the network loses without each filter, and print the table. An hour; an interrupted run is taken up again.
+
+    The networks are measured one after the other, lenet first; how far they have come is kept until the last has ended.
+    """
+    from filterlens.experiments.agreement import STUDIES, in_words
+    from filterlens.experiments.series import make_all
+
+    with _refused("names|name|out|checkpoint"):
+        made = make_all("agreement", networks or list(STUDIES), out=out or True, on_made=lambda one: typer.echo(_rows_of(one)))
+    typer.echo(f"\n{in_words([one.rows for one in made])}")
+
+
+@app.command()
 def passport(
     model: Annotated[str, typer.Argument(help="lenet, resnet20, resnet20-csg, efficientnet-lite0, torchvision/NAME or timm/NAME, say.")],
     layer: Annotated[str, typer.Argument(help="Dotted name of a convolution or linear layer: layer2.0.conv1, say.")],
@@ -216,6 +231,13 @@ def passport(
         card = room.of_network(model, layer, filter, data=data, n=n, size=size, pretrained=weights, seed=seed, **options)
         room.write_html(card, path)
     typer.echo("\n".join([f"{path}: {card.title}", *(f"  no {part}: {why}" for part, why in card.missing().items())]))
+
+
+def _rows_of(made: Any) -> str:
+    """Where the rows of an experiment are, in a line."""
+    baseline = made.about["baseline"]
+    told = "" if baseline is None else f", {100 * baseline:.2f} % of the test images with all filters"
+    return f"{made.path}: {len(made.rows)} rows{told}"
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """The long experiments by name, on disk: their rows, how they were made, and the way to make them again.
 
 ``filterlens experiment NAME`` fills ``data/experiments/NAME.csv`` with the story beside it; a notebook reads the rows with ``load``.
-``removal`` (the simplex lens), ``isolation``, ``adversarial`` (of the gates lens) and ``truth`` (planted worlds, for all) say what each kind
-does, ``checkpoints`` writes the story and compares the hash. Settings stand here, like ``recipes``.
+``removal`` (the simplex lens), ``isolation``, ``adversarial`` (of the gates lens), ``truth`` (planted worlds, for all) and ``agreement`` (of
+all lenses) say what each kind does, ``checkpoints`` writes the story and compares the hash. Settings stand here, like ``recipes``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from filterlens.training import snapshots
 
 from . import measuring
 from .adversarial import BLACK_BOX, Adversarial
-from .agreement import AgreementStudy
+from .agreement import MEASURED, STUDIES, AgreementStudy
 from .isolation import BETA, BLOCKS, SQUEEZENET, STEP, VGG16, Ablation, Comparison, Descent, Grid, Paths
 from .removal import Removal, Retraining, Starts
 from .tables import Errors, Noise, Storage, Study
@@ -47,6 +47,7 @@ FRACTIONS = (
     "std",
     "value",
     "fraction",
+    *MEASURED,
 )  # columns of numbers that are not whole
 
 
@@ -57,7 +58,7 @@ class ExperimentError(CheckpointError):
 @dataclass(frozen=True, eq=False)
 class Experiment:
     """``rows``: one network, evaluated once, in each, accuracies as shares of ``n_images`` test images; of the isolation lens one kernel
-    and image in each, of the ground truth one method, world and difficulty. ``about``: command, network, weights, data, settings, baseline
+    and image in each, of the ground truth one method, world and difficulty, of the agreement one filter. ``about``: command, network, weights, data, settings, baseline
     (the accuracy of the whole network on those images; None of one without classes), versions, date, sha256; of an experiment without a
     network nothing about it and its images. ``path``: of the .csv."""
 
@@ -71,7 +72,9 @@ _PAPER = "Thakur, Abrol & Sharma, PMLR 197:111-121"
 _ISOLATION = "of arXiv 2108.11054, on a network and images that it has not"
 _LITE0 = ("efficientnet-lite0", True, "imagenet-20")
 _GATES = "of arXiv 2007.08194, whose training is longer and whose detector is not known"
-EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Paths | Descent | Adversarial | Truth] = {
+EXPERIMENTS: dict[
+    str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Paths | Descent | Adversarial | Truth | AgreementStudy
+] = {
     "removal-lenet": Removal(f"Table 1 of {_PAPER}", "lenet", True, "mnist"),
     "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", True, "cifar10", n=2000),
     "removal-resnet20-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", "public", "cifar10", n=2000),
@@ -109,6 +112,7 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
         for kind in gated.KINDS
     },
     "truth": Truth("planted worlds of our own, whose answers are known"),
+    **{f"agreement-{name}": study for name, study in STUDIES.items()},
 }
 
 

@@ -1,4 +1,4 @@
-"""Figures of how far the lenses agree: every two scores at once, and two of them layer by layer."""
+"""Figures of how far the lenses agree: every two scores at once, one with the others network by network, and two of them layer by layer."""
 
 from __future__ import annotations
 
@@ -62,14 +62,59 @@ def _write(ax: Axes, i: int, j: int, pair: Pair) -> None:
     """The numbers of a pair, i < j; nothing where it was not measured."""
     if math.isnan(pair.rho):
         return
-    shown = pair.verdict != "not shown"
-    style = {"ha": "center", "va": "center", "fontweight": "bold" if shown else "normal"}
-    style["color"] = "white" if abs(pair.rho) > 0.6 else "black" if shown else "0.45"
+    style = _style(pair)
     ax.text(i + 0.5, j + 0.5, f"{pair.rho:.2f}", fontsize=7, **style)
     ax.text(j + 0.5, i + 0.5, f"{pair.low:.2f}\n{pair.high:.2f}", fontsize=5.5, **style)
     if pair.verdict == "opposite":
         for x, y in ((i, j), (j, i)):
-            ax.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, edgecolor="black", linewidth=1.4))
+            _frame(ax, x, y)
+
+
+def _style(pair: Pair) -> dict:
+    """Of a number on its colour."""
+    shown = pair.verdict != "not shown"
+    colour = "white" if abs(pair.rho) > 0.6 else "black" if shown else "0.45"
+    return {"ha": "center", "va": "center", "fontweight": "bold" if shown else "normal", "color": colour}
+
+
+def _frame(ax: Axes, x: int, y: int) -> None:
+    ax.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, edgecolor="black", linewidth=1.4))
+
+
+def _checked(pairs: object, maker: str) -> Sequence[Pair]:
+    """Raises TypeError or ValueError naming pairs."""
+    if isinstance(pairs, str | Pair) or not isinstance(pairs, Sequence):
+        raise TypeError(f"pairs: got {checks.describe(pairs)}, expected the pairs that {maker} gives")
+    if not pairs:
+        raise ValueError(f"pairs: got none, expected the pairs that {maker} gives")
+    for pair in pairs:
+        instance("pairs", pair, Pair)
+    return pairs
+
+
+def networks(pairs: Sequence[Pair], ax: Axes) -> Axes:
+    """One score with several others in every network (``by_network``): rho, a row for each network.
+
+    In bold where it is shown, pale where it is not; framed where the two go against each other. Grey: not measured. Raises TypeError or
+    ValueError naming pairs.
+    """
+    found = _checked(pairs, "by_network")
+    if len({pair.a for pair in found}) > 1:
+        raise ValueError("pairs: got several first scores, expected one with others, network by network")
+    names, others = ([*dict.fromkeys(side)] for side in ([pair.where for pair in found], [pair.b for pair in found]))
+    values = torch.full((len(names), len(others)), torch.nan, dtype=torch.float64)
+    for pair in found:
+        values[names.index(pair.where), others.index(pair.b)] = pair.rho
+    heat(values, ax, rows=names, columns=[WORDS[name] for name in others], low=-1.0, high=1.0, label="Spearman's ρ within layers")
+    for pair in found:
+        if math.isnan(pair.rho):
+            continue
+        x, y = others.index(pair.b), names.index(pair.where)
+        ax.text(x + 0.5, y + 0.5, f"{pair.rho:.2f}", fontsize=8, **_style(pair))
+        if pair.verdict == "opposite":
+            _frame(ax, x, y)
+    ax.set_title(f"{WORDS[found[0].a]} and the lenses, network by network\nbold: corrected p shows it", fontsize=10)
+    return ax
 
 
 def layers(pairs: Sequence[Pair], ax: Axes) -> Axes:
@@ -77,12 +122,7 @@ def layers(pairs: Sequence[Pair], ax: Axes) -> Axes:
 
     Layers that say nothing are named with a cross at 0. Raises TypeError or ValueError naming pairs.
     """
-    if isinstance(pairs, str | Pair) or not isinstance(pairs, Sequence):
-        raise TypeError(f"pairs: got {checks.describe(pairs)}, expected the pairs that by_layer gives")
-    if not pairs:
-        raise ValueError("pairs: got none, expected one for each layer")
-    for pair in pairs:
-        instance("pairs", pair, Pair)
+    pairs = _checked(pairs, "by_layer")
     if len({(pair.a, pair.b) for pair in pairs}) > 1:
         raise ValueError("pairs: got several pairs of scores, expected one, layer by layer")
     first = pairs[0]

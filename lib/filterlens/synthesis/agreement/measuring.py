@@ -103,7 +103,7 @@ def scores(
         notes["isolation"] = "no image was isolated"
     return FilterScores(
         model=name, layer=layer, filters=torch.tensor(chosen), values=values, notes=notes, removal=lost.removal, n_images=len(labels),
-        accuracy=lost.accuracy, loss=lost.loss, degenerate=degenerate,
+        accuracy=lost.accuracy, loss=lost.loss, degenerate=degenerate, halves=lost.halves,
     )  # fmt: skip
 
 

@@ -52,7 +52,8 @@ class FilterScores:
     ``filters`` (m,) int64: their indices; ``values``: the names of ``SCORES``, each with a tensor (m,) in double precision, NaN where
     there is no such number; ``notes``: why, for the names without any. ``removal``: a key of ``REMOVALS``, what removing a filter means
     in this layer. ``accuracy``, ``loss``: of the whole network on the ``n_images`` images, in [0, 1] and in nats. ``degenerate``: the
-    layer's positional ranking is one of several that its weights allow.
+    layer's positional ranking is one of several that its weights allow. ``halves`` (m, 2): "loss_rise" on either half of the images
+    (``damage``), which says how far it can be relied on.
     """
 
     model: str
@@ -65,3 +66,4 @@ class FilterScores:
     accuracy: float
     loss: float
     degenerate: bool
+    halves: Tensor

@@ -26,7 +26,7 @@ class Damage:
 
     ``filters`` (m,) int64; ``loss_rise`` (m,): rise of the mean cross-entropy, in nats; ``accuracy_drop`` (m,): loss of accuracy, in
     steps of 1 / n_images; both in double precision and below 0 where the network is better off. ``loss``, ``accuracy``: of the whole
-    network. ``removal``: a key of ``REMOVALS``.
+    network. ``halves`` (m, 2): the rise on every second image of each class, and on the others. ``removal``: a key of ``REMOVALS``.
     """
 
     layer: str
@@ -37,6 +37,7 @@ class Damage:
     accuracy: float
     n_images: int
     removal: str
+    halves: Tensor
 
 
 @torch.inference_mode(False)
@@ -80,23 +81,35 @@ def damage(
         point = places.written_at(model, layer, example)
         edits = [[mute(point, k)] for k in chosen]
         resumed = Resumed(model, example, until=point)
-    worse = torch.zeros(len(chosen), 2, dtype=torch.float64)  # sums of losses and of hits
-    whole = torch.zeros(2, dtype=torch.float64)
+    half = halved(labels)
+    worse = torch.zeros(len(chosen), 3, dtype=torch.float64)  # sums of losses, of those on the first half, and of hits
+    whole = torch.zeros(3, dtype=torch.float64)
     for at in range(0, len(labels), batch_size):
         part = slice(at, at + batch_size)
-        whole += _judged(resumed.remember(shown(part)), labels[part])
+        whole += _judged(resumed.remember(shown(part)), labels[part], half[part])
         for row, edit in enumerate(edits):
-            worse[row] += _judged(resumed.rerun(edit), labels[part])
-    worse, whole = worse / len(labels), whole / len(labels)
+            worse[row] += _judged(resumed.rerun(edit), labels[part], half[part])
+    n, rise = len(labels), worse - whole
+    first, second = int(half.sum()), n - int(half.sum())
     return Damage(
-        layer=layer, filters=torch.tensor(chosen), loss_rise=worse[:, 0] - whole[0], accuracy_drop=whole[1] - worse[:, 1],
-        loss=float(whole[0]), accuracy=float(whole[1]), n_images=len(labels), removal="channel" if layer in free else "share",
+        layer=layer, filters=torch.tensor(chosen), loss_rise=rise[:, 0] / n, accuracy_drop=-rise[:, 2] / n, loss=float(whole[0] / n),
+        accuracy=float(whole[2] / n), n_images=n, removal="channel" if layer in free else "share",
+        halves=torch.stack([rise[:, 1] / first, (rise[:, 0] - rise[:, 1]) / second], 1),
     )  # fmt: skip
 
 
-def _judged(logits: Tensor, labels: Tensor) -> Tensor:
-    labels = labels.to(logits.device)
-    return torch.stack([cross_entropies(logits, labels).sum(), (logits.argmax(1) == labels).sum().double()]).cpu()
+def halved(labels: Tensor) -> Tensor:
+    """Every second image of each class, (n,) bool, so that both halves hold the classes alike; classes take turns in who gets the odd one."""
+    order = labels.argsort(stable=True)
+    first = torch.empty(len(labels), dtype=torch.bool)
+    first[order] = torch.arange(len(labels)) % 2 == 0
+    return first
+
+
+def _judged(logits: Tensor, labels: Tensor, half: Tensor) -> Tensor:
+    labels, half = labels.to(logits.device), half.to(logits.device)
+    losses = cross_entropies(logits, labels)
+    return torch.stack([losses.sum(), losses[half].sum(), (logits.argmax(1) == labels).sum().double()]).cpu()
 
 
 def checked(model: nn.Module, images: Tensor, labels: Tensor, normalization: Any, batch_size: int) -> tuple[Any, Tensor]:

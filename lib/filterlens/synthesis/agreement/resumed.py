@@ -28,11 +28,14 @@ class Resumed:
     before: names of modules; the moment is when the first of them begins. until: a call of a module; the moment is when it ends.
     example: normalized images (n, c, h, w), one forward pass.
 
-    Whatever a forward pass does between its modules is done again, on what they remember; hooks of the caller's do not run.
+    Whatever a forward pass does between its modules is done again, on what they remember; hooks of the caller's do not run. On a
+    processor channels lie last in memory, where convolutions of few channels take about two thirds of the time.
     """
 
     def __init__(self, model: nn.Module, example: Tensor, *, before: Sequence[str] = (), until: Point | None = None) -> None:
         self.model = bare_copy(model)
+        if example.device.type == "cpu":
+            self.model.to(memory_format=torch.channels_last)
         ended = _ended(self.model, example, before, until)
         self.names = [name for name in ended if not any(name.startswith(f"{other}.") for other in ended)]
         self.memory: dict[str, list[Callable[[], Tensor]]] = {}

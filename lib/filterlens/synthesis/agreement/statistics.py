@@ -73,9 +73,10 @@ def agree(
 
     found: one layer or more. Ranks are taken within each layer, in shares of its filters, ties share their mean; rho is the correlation
         of all of them together, so that a layer counts by its filters. A layer where one of the two is constant, or that has fewer than
-        4 filters with both numbers, says nothing and is left out.
+        4 filters with both numbers, says nothing and is left out; so is, for positional relevance, a layer that allows several rankings
+        (``degenerate``). The pair's note counts the layers left out.
     names: of scores, by default those of ``SCORES`` that any layer has.
-    level: of the intervals, in (0, 1). They are about these layers, taken as given: other layers may differ more.
+    level: of the intervals, in (0, 1). They are about these layers, taken as given: other layers may differ more (``over_layers``).
     correction: of p over all pairs: "by" (Benjamini and Yekutieli 2001) holds the share of false findings under any dependence, and pairs
         do depend on each other; "bh" (Benjamini and Hochberg 1995) is less strict (``scipy.stats.false_discovery_control``).
 
@@ -111,21 +112,41 @@ def by_layer(found: Sequence[FilterScores], a: str, b: str, *, level: float = 0.
     return tuple(_adjusted(measured, level, correction))
 
 
+def by_network(
+    found: Sequence[FilterScores], a: str, others: Sequence[str], *, level: float = 0.95, correction: str = "by"
+) -> tuple[Pair, ...]:  # fmt: skip
+    """One score with each of several others in every network by itself: for each network, in the order given, the pairs in the order of
+    ``others``; ``where`` is its name. p is corrected over all of them.
+
+    Raises TypeError or ValueError naming the argument.
+    """
+    found = _checked(found)
+    checks.choice("a", a, SCORES)
+    others = _names("others", others, 1)
+    if a in others:
+        raise ValueError(f"others: got {others}, expected scores other than {a!r}")
+    level, correction = _level(level), checks.choice("correction", correction, CORRECTIONS)
+    networks = {name: [one for one in found if one.model == name] for name in dict.fromkeys(one.model for one in found)}
+    measured = [_measured(layers, a, b, level, name) for name, layers in networks.items() for b in others]
+    return tuple(_adjusted(measured, level, correction))
+
+
+def repeatable(found: Sequence[FilterScores], *, level: float = 0.95) -> Pair:
+    """The rise of the loss on one half of the images with that on the other: how far damage agrees with itself, which bounds how far
+    anything else can be expected to agree with it. A pair of "loss_rise" with itself; on all images it is more reliable than on halves,
+    by about 2 rho / (1 + rho) (Spearman and Brown 1910).
+
+    Raises TypeError or ValueError naming the argument.
+    """
+    found, level = _checked(found), _level(level)
+    return _adjusted([_measured(found, "loss_rise", "loss_rise", level, "")], level, "by")[0]
+
+
 def _measured(found: Sequence[FilterScores], a: str, b: str, level: float, where: str) -> Pair:
     """A pair before its p is corrected."""
     from scipy.stats import norm, t
 
-    parts, silent = [], {a: 0, b: 0}
-    for one in found:
-        x, y = (one.values[name].numpy() for name in (a, b))
-        both = np.isfinite(x) & np.isfinite(y)
-        if both.sum() < FEWEST:
-            continue
-        ranks = [_ranks(values[both]) for values in (x, y)]
-        if all(part.any() for part in ranks):
-            parts.append(np.stack(ranks))
-        for name, part in zip((a, b), ranks, strict=True):
-            silent[name] += not part.any()
+    parts, silent = ranked(found, a, b)
     if not parts:
         return Pair(a, b, *[math.nan] * 5, 0, 0, "not measured", _why(found, a, b, silent), where)
     together = np.concatenate(parts, 1)
@@ -137,8 +158,31 @@ def _measured(found: Sequence[FilterScores], a: str, b: str, level: float, where
     half = 1 - 6 / (n**3 - n)  # a perfect order counts as half a swap of neighbours away from it
     middle, width = math.atanh(min(half, max(-half, rho))), float(norm.ppf((1 + level) / 2)) * math.sqrt((1 + rho * rho / 2) / (free - 1))
     low, high = min(rho, math.tanh(middle - width)), max(rho, math.tanh(middle + width))
-    said = [f"{name} is constant in {count} of the layers, left out" for name, count in silent.items() if count]
+    said = [f"{what} in {len(layers_of)} of the layers, left out" for what, layers_of in silent.items() if layers_of]
     return Pair(a, b, rho, low, high, p, math.nan, n, layers, "", "; ".join(said), where)
+
+
+def ranked(found: Sequence[FilterScores], a: str, b: str) -> tuple[list[np.ndarray], dict[str, set[int]]]:
+    """The ranks of both numbers (2, m) in every layer that takes part; the layers left out, by their place, for each reason.
+
+    Of a score with itself (a = b) its two halves.
+    """
+    parts, silent = [], {f"{name} is constant": set() for name in (a, b)} | {"positional is degenerate": set()}
+    for at, one in enumerate(found):
+        x, y = (values.numpy() for values in (one.halves.T if a == b else (one.values[a], one.values[b])))
+        both = np.isfinite(x) & np.isfinite(y)
+        if both.sum() < FEWEST:
+            continue
+        if one.degenerate and "positional" in (a, b):
+            silent["positional is degenerate"].add(at)
+            continue
+        ranks = [_ranks(values[both]) for values in (x, y)]
+        if all(part.any() for part in ranks):
+            parts.append(np.stack(ranks))
+        for name, part in zip((a, b), ranks, strict=True):
+            if not part.any():
+                silent[f"{name} is constant"].add(at)
+    return parts, silent
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -148,9 +192,9 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return (rankdata(values) - (len(values) + 1) / 2) / len(values)
 
 
-def _why(found: Sequence[FilterScores], a: str, b: str, silent: dict[str, int]) -> str:
-    said = [f"{name} is constant in every layer that has both" for name, count in silent.items() if count]
-    for name in (a, b):
+def _why(found: Sequence[FilterScores], a: str, b: str, silent: dict[str, set[int]]) -> str:
+    said = [f"{what} in every layer that has both" for what, layers_of in silent.items() if layers_of]
+    for name in (a, b) if a != b else ():
         if all(bool(one.values[name].isnan().all()) for one in found):
             reasons = dict.fromkeys(one.notes[name] for one in found if name in one.notes)
             said.append(f"{name}: {next(iter(reasons), 'no filter has it')}")
@@ -193,12 +237,12 @@ def _checked(found: object) -> list[FilterScores]:
     return layers
 
 
-def _names(argument: str, names: object) -> list[str]:
+def _names(argument: str, names: object, fewest: int = 2) -> list[str]:
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise TypeError(f"{argument}: got {checks.describe(names)}, expected several of {list(SCORES)}")
     found = [checks.choice(argument, name, SCORES) for name in names]
-    if len(found) < 2 or len(set(found)) < len(found):
-        raise ValueError(f"{argument}: got {found}, expected two or more different ones")
+    if len(found) < fewest or len(set(found)) < len(found):
+        raise ValueError(f"{argument}: got {found}, expected {'two' if fewest > 1 else 'one'} or more different ones")
     return found
 
 
