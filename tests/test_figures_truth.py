@@ -64,6 +64,15 @@ def test_curves_are_the_means_with_bands_of_the_lens_its_best_rival_and_chance(a
     assert ax.get_title() == "scaled" and [text.get_text() for text in ax.get_legend().get_texts()] == ["random", "fpgm", "l2"]
 
 
+def test_a_question_has_a_panel_for_each_world_and_its_table() -> None:
+    figure = truth.question(table(), "redundancy", lens="l2")
+    above, below = figure.subfigs
+    assert [ax.get_title() for ax in above.axes] == ["scaled", "long"] and [ax.get_ylabel() for ax in above.axes] == ["mean score", ""]
+    assert {"l2", "random", "fpgm"} == {text.get_text() for text in above.axes[1].get_legend().get_texts()}
+    np.testing.assert_allclose(shown(below.axes[0])[0], [0, 0.12, 0.05, 0.17], atol=1e-12)
+    figure.canvas.draw()
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("name", "value", "error"),
@@ -76,6 +85,9 @@ def test_curves_are_the_means_with_bands_of_the_lens_its_best_rival_and_chance(a
 def test_bad_input_of_curves(ax: Axes, name: str, value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"^{name}"):
         truth.curves(**{"rows": table(), "world": "scaled", "lens": "l2", name: value}, ax=ax)
+    if name != "world":
+        with pytest.raises(error, match=f"^{name}"):
+            truth.question(**{"rows": table(), "question": "redundancy", "lens": "l2", name: value})
 
 
 @pytest.mark.bad_input

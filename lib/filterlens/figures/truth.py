@@ -9,6 +9,7 @@ from __future__ import annotations
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .. import checks
 from .tables import borders, heat
@@ -46,6 +47,24 @@ def scores(rows: pd.DataFrame, question: str, ax: Axes) -> Axes:
     ax.set(ylabel="")
     ax.set_title(f"{question}: {' or '.join(f'{n:g}' for n in seeds)} seeds in each cell", fontsize=10)
     return ax
+
+
+def question(rows: pd.DataFrame, question: str, *, lens: str, chance: str = "random") -> Figure:
+    """All of a question on one figure: ``curves`` of each of its worlds in a row, ``scores`` of every method below.
+
+    rows, lens, chance: as for ``curves``. Raises TypeError or ValueError naming rows, question, lens or chance.
+    """
+    _checked(rows)
+    some = rows[rows["question"] == checks.choice("question", question, rows["question"].unique())]
+    worlds, methods = some["world"].unique().tolist(), some["method"].unique().tolist()
+    checks.choice("lens", lens, methods)
+    checks.choice("chance", chance, [method for method in methods if method != lens])
+    figure = Figure(figsize=(10, 4.1 + 0.25 * len(methods)), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(2.5, 1.6 + 0.25 * len(methods)))
+    for at, (world, ax) in enumerate(zip(worlds, above.subplots(1, len(worlds), squeeze=False, sharey=True)[0], strict=True)):
+        curves(some, world, ax, lens=lens, chance=chance).set_ylabel("mean score" if at == 0 else "")
+    scores(some, question, below.subplots())
+    return figure
 
 
 def curves(rows: pd.DataFrame, world: str, ax: Axes, *, lens: str, chance: str = "random") -> Axes:
