@@ -15,7 +15,7 @@ from .. import checks
 from .tables import borders, heat
 
 COLUMNS = ("question", "world", "method", "difficulty", "mean", "std", "n")
-WIDE = 16  # columns up to which every cell has its number
+WIDE = 20  # columns up to which every cell has its number
 LINES = {
     "lens": {"color": "#d55e00", "linewidth": 2.2, "marker": "o", "markersize": 4},
     "rival": {"color": "#0072b2", "linewidth": 1.6, "marker": "s", "markersize": 3.5},
@@ -43,6 +43,7 @@ def scores(rows: pd.DataFrame, question: str, ax: Axes) -> Axes:
     said = {", ".join(f"{level:g}" for level in of) for of in levels.values()}
     within = f"; difficulty within each, left to right: {said.pop()}" if len(said) == 1 else "; difficulty grows from left to right"
     borders(of_world, ax, worlds, what="planted world" + within)
+    ax.tick_params(axis="x", rotation=0)
     seeds = sorted(set(some["n"].tolist()))
     ax.set(ylabel="")
     ax.set_title(f"{question}: {' or '.join(f'{n:g}' for n in seeds)} seeds in each cell", fontsize=10)
