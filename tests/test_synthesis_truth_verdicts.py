@@ -45,6 +45,9 @@ def test_where_a_method_is_no_better_than_chance_and_where_it_leads() -> None:
     assert l2.leads == ("easy", "hard"), "0.7 + 0.6 is more than 0.85 + 0.4"
     assert positional.leads == () and (cosine.cells, cosine.best) == (1, 1)
     assert truth.in_words(l2) == "l2: among the best in 4 of 4 cells; no better than chance in hard (0, 0.5)"
+    assert truth.as_row(l2) == {
+        "method": "l2", "among the best in": "4 of 4", "leads in": "easy, hard", "no better than chance in": "hard (0, 0.5)"
+    }  # fmt: skip
     assert truth.in_words(cosine) == "cosine: among the best in 1 of 1 cells"
 
 

@@ -17,7 +17,7 @@ from .judging import SCORES, score
 from .measuring import DIFFICULTIES, WORLDS, TruthCell, TruthRow, build, measure, table, worlds
 from .ownership import outliers, overlap, unequal
 from .redundancy import bystanders, long, mixtures, noisy, scaled
-from .verdicts import LENSES, Verdict, in_words, verdicts
+from .verdicts import LENSES, Verdict, as_row, in_words, verdicts
 from .world import QUESTIONS, Features, Layer, Seen, Units, World
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Verdict",
     "World",
     "add",
+    "as_row",
     "blocks",
     "build",
     "bystanders",

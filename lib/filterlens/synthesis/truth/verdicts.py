@@ -91,13 +91,23 @@ def _checked(cells: object) -> list[TruthCell]:
     return found
 
 
-def in_words(verdict: Verdict) -> str:
-    """A verdict as a sentence. Raises TypeError naming verdict."""
+def as_row(verdict: Verdict) -> dict[str, str]:
+    """A verdict as a row of a table, in words. Raises TypeError naming verdict."""
     if not isinstance(verdict, Verdict):
         raise TypeError(f"verdict: got {checks.describe(verdict)}, expected a Verdict")
-    said = f"{verdict.method}: among the best in {verdict.best} of {verdict.cells} cells"
     levels: dict[str, list[str]] = {}
     for world, level in verdict.chance:
         levels.setdefault(world, []).append(f"{level:g}")
-    lost = "; ".join(f"{world} ({', '.join(some)})" for world, some in levels.items())
-    return said + (f"; no better than chance in {lost}" if lost else "")
+    return {
+        "method": verdict.method,
+        "among the best in": f"{verdict.best} of {verdict.cells}",
+        "leads in": ", ".join(verdict.leads),
+        "no better than chance in": "; ".join(f"{world} ({', '.join(some)})" for world, some in levels.items()),
+    }
+
+
+def in_words(verdict: Verdict) -> str:
+    """A verdict as a sentence. Raises TypeError naming verdict."""
+    row = as_row(verdict)
+    lost = row["no better than chance in"]
+    return f"{row['method']}: among the best in {row['among the best in']} cells" + (f"; no better than chance in {lost}" if lost else "")
