@@ -79,6 +79,19 @@ def test_own_numbers_and_settings_are_shown_apart_and_words_are_escaped() -> Non
     assert r"| a \| b | \$x\$ | 3 |" in page
 
 
+def test_what_no_paper_measured_has_a_section_of_its_own() -> None:
+    names = ("truth-gates-a", "agreement-b", "agreements", "truth-gates-c")
+    rows = [_row(id=f"own-008-{name}", note=f"about {name}", notebook="6-all") for name in names]
+    page = results.page(PUBLISHED, [*rows, _row()], ["6-all"])
+    assert [line for line in page.splitlines() if line.startswith("## ")][-1] == "## Synthesis"
+    section = page[page.index("## Synthesis") :]
+    titles = [line.partition("} ")[2] for line in section.splitlines() if line.startswith("::::{dropdown}")]
+    assert titles == ["Whether the lenses agree: 1", "Planted worlds: which class owns a filter: 2", "Further: 1"]
+    assert _line(section, "| about agreement-b").startswith(f"| about agreement-b | 0.0035{PM}0.0004 | [6-all](notebooks/6-all.ipynb), paper")
+    assert section.index("about truth-gates-c") < section.index("about agreements") and page.count("about ") == 4
+    assert "Synthesis" not in results.page(PUBLISHED, [_row(id="own-002-x")], [])
+
+
 def test_bars_and_argument_lists_of_docstrings_are_what_they_look_like() -> None:
     lines = ["Do it.", "", "name: of |df|", "    at ``a | b``", "n, m: sizes", "", "note: this is", "prose", "", "Raises: ValueError"]
     marked = ["Do it.", "", "Args:", "    name: of |df|", "        at ``a | b``", "    n, m: sizes", *lines[5:]]
