@@ -141,7 +141,7 @@ def test_the_table_of_a_site_stands_where_a_page_wants_it(site: Path) -> None:
     text = page.read_text()
     links = re.findall(r'<tr><td><a href="([^"]+)">([^<]*)</a></td><td>([\d.]+)</td><td>([\d.]*)</td></tr>', text)
     assert {link: title for link, title, *_ in links} == {"../a.html": "a.html", "b.html": "sub/b.html", "3-x.html": "What &amp; why"}
-    assert {link: states for link, _, _, states in links} == {"../a.html": "", "b.html": "", "3-x.html": "2.0"}
+    assert {link: states for link, _, _, states in links} == {"../a.html": "", "b.html": "", "3-x.html": "9.0"}
     assert found["sub/3-x.html"]["sub/3-x.html"] == len(gzip.compress(page.read_bytes(), 6, mtime=0))
     assert weights.publish(site) == found  # nothing is left to fill
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from filterlens import runs
-from filterlens.book import cards, claims, front, results, weights
+from filterlens.book import results, weights
 from filterlens.sources import project_home
 
 _TROUBLE = ("WARNING", "ERROR", "SEVERE", "Error")
@@ -32,6 +32,8 @@ def build(
 
     What has not changed is not done again. Raises ParameterError before anything starts, RunError for a notebook, BookError for the pages.
     """
+    from filterlens.book import cards, claims, front  # with torch and yaml, which the command line does without
+
     home = (home or project_home()).resolve()
     site = home / "_build" / "html"
     notebooks = sorted((home / "notebooks").glob("*.ipynb"))
@@ -56,6 +58,8 @@ def execute(
     notebooks: list[Path], profile: str, *, workers: int = 2, force: bool = False, home: Path, say: Callable[[str], object] = print
 ) -> list[Path]:
     """The executed copies in ``book/notebooks``; copies and baked states of notebooks that no longer exist are removed."""
+    from filterlens.book import front
+
     folder = home / "book" / "notebooks"
     names = {notebook.stem for notebook in notebooks}
     for path in folder.glob("*.ipynb"):
