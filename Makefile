@@ -9,7 +9,7 @@ lab: .venv/book.installed ; $(IN)/jupyter lab notebooks $(ARGS)
 bench: .venv/bench.installed ; $(IN)/filterlens bench
 # every published table at the paper's own scale, as far as this machine can; SPECS="000-table-1" for one, ARGS="--device cuda" or "--scheduler tcp://..."
 paper: .venv/book.installed ; $(IN)/filterlens sweep $(SPECS) $(ARGS)
-clean: ; rm -rf _build book/notebooks book/results.md book/results-pairs.svg data/results/*.smoke.csv .pytest_cache .hypothesis .benchmarks
+clean: ; rm -rf _build book/notebooks book/results.md book/results-pairs.svg book/claims.md data/results/*.smoke.csv .pytest_cache .hypothesis .benchmarks
 
 .venv/book.installed: requirements.txt lib/pyproject.toml
 	@echo "Installing the pins of requirements.txt into .venv (once; about 2 GB, some minutes)"

@@ -79,6 +79,19 @@ def test_own_numbers_and_settings_are_shown_apart_and_words_are_escaped() -> Non
     assert r"| a \| b | \$x\$ | 3 |" in page
 
 
+def test_what_no_paper_measured_has_a_section_of_its_own() -> None:
+    names = ("truth-gates-a", "agreement-b", "agreements", "truth-gates-c")
+    rows = [_row(id=f"own-008-{name}", note=f"about {name}", notebook="6-all") for name in names]
+    page = results.page(PUBLISHED, [*rows, _row()], ["6-all"])
+    assert [line for line in page.splitlines() if line.startswith("## ")][-1] == "## Synthesis"
+    section = page[page.index("## Synthesis") :]
+    titles = [line.partition("} ")[2] for line in section.splitlines() if line.startswith("::::{dropdown}")]
+    assert titles == ["Whether the lenses agree: 1", "Planted worlds: which class owns a filter: 2", "Further: 1"]
+    assert _line(section, "| about agreement-b").startswith(f"| about agreement-b | 0.0035{PM}0.0004 | [6-all](notebooks/6-all.ipynb), paper")
+    assert section.index("about truth-gates-c") < section.index("about agreements") and page.count("about ") == 4
+    assert "Synthesis" not in results.page(PUBLISHED, [_row(id="own-002-x")], [])
+
+
 def test_bars_and_argument_lists_of_docstrings_are_what_they_look_like() -> None:
     lines = ["Do it.", "", "name: of |df|", "    at ``a | b``", "n, m: sizes", "", "note: this is", "prose", "", "Raises: ValueError"]
     marked = ["Do it.", "", "Args:", "    name: of |df|", "        at ``a | b``", "    n, m: sizes", *lines[5:]]
@@ -93,7 +106,37 @@ def said(side, column):
 
 Explorer({{'side': [2, 3], 'column': {{2: range(2), 3: range(3)}}}}, said, title='Columns', name='first')"""
 NO_SUCH_THINGS = "```{explorer} 2-good/last\n```\n\n<i class=\"fa-solid fa-no-such-icon fa-lg\"></i>\n"
-FRONT = "# Front\n\n```{explorer} 2-good/first\n```\n\n:::{note}\nSo it is.\n:::\n"
+FRONT = """# Front
+
+```{explorer} 2-good/first
+```
+
+:::{note}
+So it is: {ledger}`002-186 .1%` or {ledger}`002-186`, in a {term}`box`.
+:::
+
+```{chapters}
+```
+
+```{citation}
+```
+
+```{page-weights}
+```
+
+```{glossary}
+box
+  A word with a meaning.
+```
+"""
+CARD = """2-good:
+  lens: Goodness
+  question: Is it good?
+  paper: rafegas2015decoding
+  difficulty: 2
+  before: nothing
+  afterwards: [say so]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +144,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = "from filterlens import runs\nrow = runs.record('002-186', 0.25, n=3, data='toy data')"
     home = project(tmp_path_factory.mktemp("site"), {"2-good": [(PICTURE, ALT), record, EXPLORER]})
     pages(home, ["2-good"], FRONT)
+    (home / "book" / "chapters.yml").write_text(CARD)
     with open(home / "book" / "bibliography.md", "a") as file:
-        file.write("\nA formula, $x^2$, on this page only.\n")
+        file.write("\nA formula, $x^2$, on this page only.\n\n<div data-filterlens-own-image></div>\n")
     said: list[str] = []
     index = book.build("book", home=home, workers=1, say=said.append)
     assert index == home / "_build" / "html" / "index.html" and index.exists()
@@ -120,6 +164,18 @@ def test_the_site_shows_executed_notebooks_results_and_alternative_texts(site: P
     assert "toy data" in (html / "results.html").read_text()
     assert "_static/vendor/mathjax/tex-chtml.js" in (html / "bibliography.html").read_text()
     assert (html / "_static" / "vendor" / "mathjax" / "tex-chtml.js").stat().st_size > 10**6
+
+
+def test_the_front_page_shows_chapters_numbers_the_citation_and_what_pages_weigh(site: Path) -> None:
+    html = site / "_build" / "html"
+    front, chapter = ((html / name).read_text() for name in ("intro.html", "notebooks/2-good.html"))
+    assert "So it is: <span class=\"ledger\">25.0%</span> or <span class=\"ledger\">0.25</span>" in front and 'href="#term-box"' in front
+    assert re.search('href="notebooks/2-good.html"><span class="doc[^>]*>Goodness', front) and "Rafegas" in front and "@software" in front
+    listing = dict(re.findall(r"^(\S+\.html) +(\S+) ", (site / "_build" / "page-weights.txt").read_text(), re.M))
+    row = r'<tr><td><a href="notebooks/2-good.html">[^<]*2-good</a></td><td>([\d.]+)</td><td>[\d.]+</td></tr>'
+    assert re.search(row, front)[1] == listing["notebooks/2-good.html"] and weights.PLACE not in front
+    card = re.search(r'<div class="chapter-card[^>]*>(.*?)</div>', chapter, re.S)[1]
+    assert re.search(r"a minute to read · runs in \d+ seconds · middling", card) and "say so" in card
 
 
 def test_no_page_asks_another_host_for_anything(site: Path) -> None:
@@ -144,6 +200,16 @@ def test_an_explorer_stands_on_any_page_and_its_states_beside_the_chapter(site: 
         assert re.search(r'<script defer="defer" src="[./]*_static/explorer.js\?v=\w+"', text) and "_static/explorer.css?v=" in text
     assert not [page for page in html.rglob("*.html") if "_static/explorer." in page.read_text() and page.stem not in ("intro", "2-good")]
     assert (html / "_static" / "explorer.js").read_text() == script.classic()
+
+
+def test_only_a_page_with_a_board_carries_the_boards_script(site: Path) -> None:
+    html = site / "_build" / "html"
+    assert [page.name for page in html.rglob("*.html") if "_static/board." in page.read_text()] == ["bibliography.html"]
+    text = (html / "bibliography.html").read_text()
+    assert re.search(r'<script defer="defer" src="_static/board.js\?v=\w+"', text) and "_static/board.css?v=" in text
+    for name, made in {"board.js": script.classic(board=True), "board.css": script.style(board=True)}.items():
+        assert (html / "_static" / name).read_text() == made
+    assert "mountOwn" in script.classic(board=True) and "mountOwn" not in script.classic()
 
 
 def test_no_page_loads_what_it_does_not_need(site: Path) -> None:

@@ -16,11 +16,11 @@ from killed_process import killed
 from typer.testing import CliRunner
 
 from filterlens import __main__, data, experiments, models, training
-from filterlens.experiments import adversarial
+from filterlens.experiments import adversarial, isolation
 from filterlens.experiments.agreement import STUDIES
 from filterlens.lenses import adversarial as lens
 from filterlens.lenses import methods, redundancy
-from filterlens.lenses.isolation import isolate
+from filterlens.lenses.isolation import isolate, solve
 from filterlens.models import CheckpointError, checkpoints
 from filterlens.runs import sweeps
 from filterlens.synthesis import agreement
@@ -38,8 +38,10 @@ TINY = {
     "isolation-lite0": {"layers": ("blocks.1.0.bn1", "conv_stem"), "n": 3, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 2, "scales": ("raw",)},
     "isolation-ablation-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "group": 1},
     "isolation-grid-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "betas": (0.1, 10.0)},
+    "isolation-paths-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 3, "ways": ("default", "from zeros", "momentum, step 10,000")},
     "isolation-descent-lite0": {"layers": ("conv_stem",), "n": 2, "size": 40, "max_iter": 3, "points": (2, 5)},
     "isolation-squeezenet": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
+    "isolation-vgg16": {"network": "efficientnet-lite0", "data": "imagenet-20", "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
     "isolation-vgg16-blocks": {"network": "efficientnet-lite0", "pretrained": True, "layers": ("conv_stem",), "n": 2, "size": 40, "n_kernels": 1, "max_iter": 2, "scales": ()},
     **{f"adversarial-resnet20-{kind}": {"per_class": (1, 3), "n_test": 2, "n_slow": 1, "attacks": ("fgsm", "local_search"), "group": 8, "options": {"local_search": {"R": 1, "candidates": 2, "d": 1, "t": 2}}}
        for kind in ("std", "csg", "fixed")},
@@ -178,6 +180,27 @@ def test_rows_of_table_2_and_of_the_grid_are_those_of_the_lens() -> None:
     assert rows.groupby(["balance", "beta", "input_scale"])["loss"].sum().nunique() == 8
 
 
+def test_images_of_the_papers_table_are_spread_over_the_classes() -> None:
+    settings = REAL["isolation-vgg16"]
+    assert settings.lr == solve.DEFAULTS["proximal"][0]
+    assert settings.spread and (settings.size, settings.n_kernels, settings.max_iter) == (224, 4, 200) and len(settings.layers) == 5
+    labels = replace(settings, data="imagenet-20", n=7, size=40).images()[1].labels
+    assert labels.tolist() == data.load("imagenet-20", n=7, seed=settings.seed).labels.tolist() and len(labels.unique()) == 7
+
+
+def test_ways_to_an_image_are_held_against_the_first() -> None:
+    rows, settings, model, images = _isolation("isolation-paths-lite0")
+    (kernel,) = methods.active_kernels(model, "conv_stem", images, 1)
+    assert list(rows) == ["model", "size", "depth", *isolation.PathRow._fields]
+    assert list(rows["way"]) == [way for way in settings.ways for _ in range(2)] and list(rows["image"]) == [0, 1] * 3
+    first, other = (isolate(model, "conv_stem", kernel, images, beta=settings.beta, max_iter=3, start=start) for start in ("image", "zeros"))
+    np.testing.assert_allclose(rows["loss"][2:4], other.best, rtol=1e-5)
+    np.testing.assert_allclose(rows["ssim"][2:4], other.measure().ssim, rtol=1e-5)
+    np.testing.assert_allclose(rows["alike"][:2], 1, rtol=1e-6)
+    for i, r in enumerate(rows["alike"][2:4]):
+        assert r == pytest.approx(np.corrcoef(first.images[i].flatten(), other.images[i].flatten())[0, 1], abs=1e-5) and r < 0.99
+
+
 def test_rows_of_attacks_and_detectors_are_those_of_the_lens(images: dict[str, str], tmp_path: Path) -> None:
     made = experiments.make("adversarial-resnet20-csg", checkpoint=True)
     assert list(made.rows) == [
@@ -245,14 +268,17 @@ def test_real_settings_are_the_issues() -> None:
         "isolation-ablation-lite0": ("efficientnet-lite0", True, "imagenet-20", 10),
         "isolation-descent-lite0": ("efficientnet-lite0", True, "imagenet-20", 1),
         "isolation-grid-lite0": ("efficientnet-lite0", True, "imagenet-20", 3),
+        "isolation-paths-lite0": ("efficientnet-lite0", True, "imagenet-20", 3),
         "isolation-squeezenet": ("torchvision/squeezenet1_1", "public", "imagenet-20", 20),
-        "isolation-vgg16-blocks": ("vgg16-blocks", "public", "imagenet-20", 20),
+        "isolation-vgg16": ("torchvision/vgg16", True, "imagenet", 180),
+        "isolation-vgg16-blocks": ("vgg16-blocks", "public", "imagenet-20", 5),
     }
     blocks = REAL["isolation-vgg16-blocks"]
     assert (
         blocks.beta == pytest.approx(0.1 / 58)
+        and blocks.lr == pytest.approx(0.05 * 58)
         and not blocks.judged
-        and len(blocks.layers) == 4
+        and len(blocks.layers) == 2
         and len(REAL["isolation-squeezenet"].layers) == 5
     )
     table1, table2, grid = (REAL[f"isolation-{name}lite0"] for name in ("", "ablation-", "grid-"))

@@ -153,12 +153,14 @@ def test_a_page_offers_what_lies_beside_it_and_two_networks_share_the_runtime(tm
     states = [json.loads(re.search(r'<script type="application/json">(.*)</script>', page).group(1)) for page in pages]
     folder = tmp_path / "toy.sheets" / "own-image"
     assert states[0]["files"]["runtime"] == states[1]["files"]["runtime"] and len(list(folder.glob("*.js"))) == 3
+    assert "MIT License" in (folder / "onnxruntime-web.LICENSE").read_text(encoding="utf-8") and list(folder.glob("*.txt.gz"))
     assert states[0]["title"] == "</script> & more" and "&lt;/script&gt; &amp; more" in pages[0]
     for page, state in zip(pages, states, strict=True):
         assert 'data-filterlens-own-image data-sheets="toy.sheets/own-image/"' in page and "data-filterlens-explorer" not in page
-        assert state["bytes"] == sum((folder / f"{name}.js").stat().st_size for name in state["files"].values())
+        assert state["bytes"] == {part: (folder / f"{name}.js").stat().st_size for part, name in state["files"].items()}
     about = content_of(folder / f"{states[1]['files']['network']}.js")["about"]
     assert about["indices"] == INDICES.tolist() and about["classes"] == list("abcd") and about["network"] == "Colour"
+    assert states[1]["knows"] == about["knows"] == "Colour sees 12 × 10 pixels and knows 4 classes, nothing else: whatever an image shows, it names one of them."  # fmt: skip
     assert (tmp_path / "toy.sheets" / "chain.html").read_text() == pages[0]
 
 
@@ -188,6 +190,19 @@ def test_decoded_pictures_and_axes_tell_the_layers_apart() -> None:
     peaks = torch.tensor(about["peaks"]["2"])[:, None, None]
     assert (torch.from_numpy(steps.copy()) / 127 * peaks - picture[:, 0]).abs().max() <= (peaks / 254).max() * 1.001
     assert "decoded" not in about_of(colour_answers(), list("abcd"), "toy")
+
+
+def test_a_board_starts_with_the_pick_it_is_given_and_says_how_good_the_network_is() -> None:
+    about = own_image(Colour(), **OWN, indices=INDICES, start={"layer": "second", "filter": 6})._about
+    assert about["start"] == {"target": -1, "layer": "second", "filter": 6}
+    lenet = own_image("lenet")._about
+    assert lenet["start"] == {"layer": "conv1", "filter": 0}
+    assert lenet["knows"].endswith(f"Of MNIST's 10,000 test images it reads {100 * models.about('lenet')['accuracy']:.2f} % right.")
+
+
+def test_a_network_in_double_precision_answers_in_single() -> None:
+    found = Answers(Colour().double(), COLOUR, indices=INDICES).of(image_for(colour_answers()))
+    torch.testing.assert_close(found["cam"], colour_answers().of(image_for(colour_answers()))["cam"], **CLOSE)
 
 
 def test_examples_are_stored_pixel_by_pixel() -> None:
@@ -225,6 +240,8 @@ OWN = {"normalization": COLOUR, "classes": list("abcd")}
         (lambda: own_image(Colour(), **OWN, examples=torch.rand(2, 3, 12, 10) + 1), ValueError, "examples"),
         (lambda: own_image(Colour(), **OWN, examples=torch.zeros(2, 3, 12, 10), example_titles=["one"]), ValueError, "example_titles"),
         (lambda: own_image(Colour(), **OWN, example_titles=["one"]), ValueError, "example_titles"),
+        (lambda: own_image(Colour(), **OWN, start={"layer": "third"}), ValueError, "layer"),
+        (lambda: own_image(Colour(), **OWN, start=["second"]), TypeError, "start"),
         (lambda: own_image(Colour(), **OWN, title=3), TypeError, "title"),
         (lambda: own_image(Colour(), **OWN, network_name=3), TypeError, "network_name"),
         (lambda: own_image(Colour(), **OWN, name="No Good"), ValueError, "name"),

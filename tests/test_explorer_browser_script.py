@@ -12,7 +12,7 @@ import pytest
 import torch
 from skimage.filters import threshold_otsu
 
-from filterlens.explorer import browser
+from filterlens.explorer import script
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="needs node (apt install nodejs) to run the board's script")
@@ -21,17 +21,17 @@ RANDOM = np.random.default_rng(0)
 
 def run(body: str, given: Any = None) -> Any:
     """What ``body``, an asynchronous function's, returns beside the script's own names; ``given`` is what it is given."""
-    text = f"{browser.source()}\nconst given = {json.dumps(given)};\n(async () => {{ {body} }})().then((out) => console.log(JSON.stringify(out)));"
+    text = f"{script.source(board=True)}\nconst given = {json.dumps(given)};\n(async () => {{ {body} }})().then((out) => console.log(JSON.stringify(out)));"
     done = subprocess.run([NODE, "-"], input=text, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_both_forms_are_sound_javascript_and_the_styles_are_one_sheet() -> None:
-    for flags, text in (["--input-type=module"], browser.module()), ([], browser.classic()):
+    for flags, text in (["--input-type=module"], script.module(board=True)), ([], script.classic(board=True)):
         done = subprocess.run([NODE, "--check", *flags, "-"], input=text, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
-    assert ".fl-explorer {" in browser.style() and ".fl-own-board {" in browser.style()
+    assert ".fl-explorer {" in script.style(board=True) and ".fl-own-board {" in script.style(board=True)
 
 
 def shares(before: int, after: int) -> np.ndarray:

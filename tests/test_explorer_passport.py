@@ -239,13 +239,6 @@ def test_filters_are_chosen_evenly_over_the_ranks_and_asked_for_as_told(passport
     assert made.story["steps"] == 7 and made.story["seed"] == 0 and "passport_states()" in made.story["command"]
 
 
-def test_imagenets_classes_get_their_names(passports: list[Passport]) -> None:
-    numbers = dataclasses.replace(passports[0], class_names=tuple(map(str, range(1000))))
-    named = passport_kept._with_names(numbers)
-    assert len(named.class_names) == 1000 and named.class_names[281] == "tabby"
-    assert passport_kept._with_names(passports[0]) is passports[0]
-
-
 def test_the_shipped_file_loads_and_says_its_story() -> None:
     states = PassportStates.load(SHIPPED)
     assert SHIPPED.stat().st_size < 2_500_000

@@ -51,6 +51,45 @@ def test_worlds_may_have_difficulties_of_their_own(ax: Axes) -> None:
     assert shown(ax).shape == (3, 3) and ax.get_xlabel() == "planted world; difficulty grows from left to right"
 
 
+def test_curves_are_the_means_with_bands_of_the_lens_its_best_rival_and_chance(ax: Axes) -> None:
+    rows = table()  # means of "scaled" at 0 and 0.6: l2 0 and 0.12, fpgm 0.1 and 0.22, random 0.2 and 0.32
+    rows = pd.concat([rows, rows[rows["method"] == "l2"].assign(method="weak", mean=lambda some: some["mean"] - 0.05)])
+    assert truth.curves(rows, "scaled", ax, lens="l2") is ax
+    drawn = {line.get_label(): line for line in ax.lines}
+    assert [name for name in drawn if not name.startswith("_")] == ["random", "fpgm", "l2"] and len(drawn) == 4
+    for name, wanted in {"l2": [0, 0.12], "fpgm": [0.1, 0.22], "random": [0.2, 0.32]}.items():
+        np.testing.assert_allclose(drawn[name].get_xydata(), np.array([[0, 0.6], wanted]).T, atol=1e-12)
+    bands = [band.get_paths()[0].vertices for band in ax.collections]
+    assert len(bands) == 3 and {round(float(np.ptp(band[band[:, 0] == 0.6, 1])), 6) for band in bands} == {0.02}
+    assert ax.get_title() == "scaled" and [text.get_text() for text in ax.get_legend().get_texts()] == ["random", "fpgm", "l2"]
+
+
+def test_a_question_has_a_panel_for_each_world_and_its_table() -> None:
+    figure = truth.question(table(), "redundancy", lens="l2")
+    above, below = figure.subfigs
+    assert [ax.get_title() for ax in above.axes] == ["scaled", "long"] and [ax.get_ylabel() for ax in above.axes] == ["mean score", ""]
+    assert {"l2", "random", "fpgm"} == {text.get_text() for text in above.axes[1].get_legend().get_texts()}
+    np.testing.assert_allclose(shown(below.axes[0])[0], [0, 0.12, 0.05, 0.17], atol=1e-12)
+    figure.canvas.draw()
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("rows", None, TypeError), ("rows", table().drop(columns="std"), ValueError), ("rows", pd.concat([table(), table()[:1]]), ValueError),
+        ("world", "longer", ValueError), ("world", 3, TypeError), ("lens", "l3", ValueError), ("lens", None, TypeError),
+        ("chance", "l2", ValueError),
+    ],
+)  # fmt: skip
+def test_bad_input_of_curves(ax: Axes, name: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"^{name}"):
+        truth.curves(**{"rows": table(), "world": "scaled", "lens": "l2", name: value}, ax=ax)
+    if name != "world":
+        with pytest.raises(error, match=f"^{name}"):
+            truth.question(**{"rows": table(), "question": "redundancy", "lens": "l2", name: value})
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("name", "value", "error"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def test_there_are_notebooks_and_each_is_a_page() -> None:
     toc = yaml.safe_load((HOME / "book" / "_toc.yml").read_text())
     files = {chapter["file"] for part in toc["parts"] for chapter in part["chapters"]}
     assert {file for file in files if file.startswith("notebooks/")} == {f"notebooks/{path.stem}" for path in NOTEBOOKS}
-    for file in (file for file in files | {toc["root"]} if not file.startswith("notebooks/") and file != "results"):
+    for file in (file for file in files | {toc["root"]} if not file.startswith("notebooks/") and file not in ("results", "claims")):
         assert (HOME / "book" / f"{file}.md").exists(), file
 
 
@@ -54,6 +55,13 @@ def test_no_long_functions(notebook: Path) -> None:
         for node in ast.walk(ast.parse("".join(cell["source"]))):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 assert node.end_lineno - node.lineno + 1 <= LONGEST_FUNCTION, f"{node.name} has more than {LONGEST_FUNCTION} lines"
+
+
+@each
+def test_exercises_have_folded_solutions(notebook: Path) -> None:
+    text = "\n".join("".join(cell["source"]) for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "markdown")
+    asked = re.findall(r"^:::\{exercise\}\n:label: (\S+)$", text, re.M)
+    assert len(asked) >= 3 and asked == re.findall(r"^:::\{solution\} (\S+)\n:class: dropdown$", text, re.M)
 
 
 @each

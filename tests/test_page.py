@@ -105,6 +105,7 @@ def site(tmp_path: Path) -> Path:
         "_s/a.js": noise(700), "_s/p q.png": noise(3000), "_s/f.woff2": b"0" * 2000, "_s/s.png": noise(11), "_s/t.png": noise(13),
         "_s/math/tex-chtml.js": b"1", "_s/math/out/x.woff": noise(17), "_s/math/out/y.woff": noise(19), "_s/other.js": noise(9999),
         "sub/3-x.sheets/one.js": noise(1500), "sub/3-x.sheets/two.js": noise(500),
+        "sub/3-x.sheets/own-image/three.js": noise(7000),
     }  # fmt: skip
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +130,20 @@ def test_a_page_weighs_itself_and_all_it_loads_each_once_and_compressed(site: Pa
     assert parts["_s/a.css"] == len(gzip.compress((site / "_s/a.css").read_bytes(), 6, mtime=0)) < 400
     fonts = {"_s/math/out/x.woff", "_s/math/out/y.woff"}
     assert set(found["sub/b.html"]) == {"sub/b.html", "_s/math/tex-chtml.js", "_s/s.png", "_s/t.png"} | fonts
-    assert weights.sheets(site) == {"3-x": 2000}
+    assert weights.sheets(site) == {"3-x": 9000}
+
+
+def test_the_table_of_a_site_stands_where_a_page_wants_it(site: Path) -> None:
+    page = site / "sub" / "3-x.html"
+    page.write_text(f"<title>What &amp; why &#8212; Filter Lens</title><p>{weights.PLACE}</p>")
+    (site / "index.html").write_text("<p>to a.html")
+    found = weights.publish(site)
+    text = page.read_text()
+    links = re.findall(r'<tr><td><a href="([^"]+)">([^<]*)</a></td><td>([\d.]+)</td><td>([\d.]*)</td></tr>', text)
+    assert {link: title for link, title, *_ in links} == {"../a.html": "a.html", "b.html": "sub/b.html", "3-x.html": "What &amp; why"}
+    assert {link: states for link, _, _, states in links} == {"../a.html": "", "b.html": "", "3-x.html": "9.0"}
+    assert found["sub/3-x.html"]["sub/3-x.html"] == len(gzip.compress(page.read_bytes(), 6, mtime=0))
+    assert weights.publish(site) == found  # nothing is left to fill
 
 
 def test_the_table_begins_with_the_heaviest_page_and_ends_with_the_states() -> None:

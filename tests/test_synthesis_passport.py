@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 
@@ -384,3 +385,5 @@ def test_the_sentences_hold_the_numbers(red):
     place = words.sentence(of(triangle(), "0", 0, torch.rand(2, 2, 4, 5)), "place")
     assert "mixes 3 of 3 archetypes: rank 1 of the 12 filters of its layer (1 = most redundant), a score that 8 of them have" in place
     assert words.measured(named.content, "original", 0).startswith("share\xa0")
+    tiny = dataclasses.replace(named, place=dataclasses.replace(of(triangle(), "0", 0, torch.rand(2, 2, 4, 5)).place, distance=4e7))
+    assert "next to nothing" in words.sentence(tiny, "place") and "40000000" not in words.sentence(tiny, "place")

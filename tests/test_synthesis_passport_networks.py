@@ -54,6 +54,12 @@ def test_images_of_other_classes_take_the_networks_own_answers(tmp_path):
     assert found.classes.feature == 12 and found.classes.alone is False
 
 
+def test_classes_that_no_image_names_are_imagenets_where_the_weights_are_published():
+    found = room.of_network("efficientnet-lite0", "conv_stem", 3, data="photographs", n=2, size=32, steps=1, shown=1)
+    assert found.classes.labelled == "the network" and len(found.class_names) == 1000 and found.class_names[281] == "tabby"
+    assert networks._names(1000, False) is networks._names(10, True) is networks._names(1000, "own.safetensors") is None
+
+
 def test_a_gated_network_comes_with_its_gates(tmp_path):
     torch.manual_seed(0)
     record = torch.rand(3, 10, 64) * 0.9

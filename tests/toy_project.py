@@ -52,7 +52,8 @@ def pages(home: Path, chapters: Sequence[str], front: str = "# Front\n\nA formul
     """Add a small book with these notebooks as chapters, under the project's real configuration and assets."""
     book = home / "book"
     book.mkdir()
-    shutil.copy(HOME / "_config.yml", home)
+    for file in ("_config.yml", "CITATION.cff"):
+        shutil.copy(HOME / file, home)
     shutil.copy(HOME / "requirements.txt", home)
     shutil.copy(HOME / "book" / "references.bib", book)
     shutil.copytree(HOME / "book" / "_assets", book / "_assets")

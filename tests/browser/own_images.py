@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 from torch import Tensor
 
-from filterlens.explorer import browser
+from filterlens.explorer import script
 from filterlens.explorer.browser_image import OwnImage, own_image
 
 LISTEN = "document.addEventListener('filterlens-answer', (event) => { (window.answers ??= []).push(event.detail); })"
@@ -56,8 +56,8 @@ def boards_page(folder: Path) -> dict[str, OwnImage]:
         patch.setenv("FILTERLENS_SHEETS", str(folder / "toy.sheets"))
         made = {"lenet": own_image("lenet"), "resnet20": own_image("resnet20", examples=examples, example_titles=["noise", "more noise"])}
     bodies = "".join(one._repr_mimebundle_()[0]["text/html"] for one in made.values())
-    (folder / "explorer.js").write_text(browser.classic(), encoding="utf-8")
-    (folder / "explorer.css").write_text(browser.style(), encoding="utf-8")
+    (folder / "explorer.js").write_text(script.classic(board=True), encoding="utf-8")
+    (folder / "explorer.css").write_text(script.style(board=True), encoding="utf-8")
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Toy</title><link rel="stylesheet" href="explorer.css">'
     frame = f'<html lang="en" data-theme="light"><head>{head}<script src="explorer.js" defer></script></head>'
     (folder / "index.html").write_text(f"<!doctype html>{frame}<body><main><h1>Toy</h1>{bodies}</main></body></html>", encoding="utf-8")
@@ -79,7 +79,7 @@ def live(page: Page, board: OwnImage) -> Locator:
     page.expose_function("askPython", ask)
     page.evaluate(LISTEN)
     about = json.dumps(board._about, default=lambda data: base64.b64encode(data).decode())
-    page.evaluate(LIVE, [browser.module(), board.title, about])
+    page.evaluate(LIVE, [script.module(board=True), board.title, about])
     wait_for_answer(page, 0)
     return page.get_by_role("group", name=board.title).last
 
@@ -123,6 +123,11 @@ def check_last(page: Page, truth: OwnImage) -> dict[str, Any]:
         np.testing.assert_allclose(found["arrays"][name], value.numpy(), rtol=0, atol=1e-3, err_msg=name)
     apart = max(float(np.abs(found["arrays"][name] - value.numpy()).max()) for name, value in expected.items())
     return {**found, "image": image, "apart": apart}
+
+
+def noise(size: tuple[int, int, int], seed: int = 5) -> Tensor:
+    """An image (c, h, w) in [0, 1] that a file of 8 bits keeps as it is."""
+    return torch.rand(size, generator=torch.Generator().manual_seed(seed)).mul(255).round() / 255
 
 
 def png(image: Tensor) -> bytes:

@@ -23,8 +23,8 @@ from filelock import FileLock
 from filterlens import book, runs
 
 HOME = Path(__file__).resolve().parents[2]
-PARTS = ("_config.yml", "requirements.txt", "book", "data", "notebooks")
-MADE = ("notebooks", "results.md")  # in book/: not sources
+PARTS = ("_config.yml", "requirements.txt", "CITATION.cff", "book", "data", "notebooks")
+MADE = ("notebooks", "results.md", "claims.md")  # in book/: not sources
 PROFILE = "book"
 PACKED = {".html", ".js", ".css", ".svg", ".json", ".ipynb", ".txt"}  # what any server compresses
 

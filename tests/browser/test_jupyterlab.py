@@ -33,6 +33,8 @@ Explorer({"side": [1, 2, 3]}, number)""",
 from filterlens.explorer import IsolationStates, isolation_explorer
 kept = sources.project_home() / "data" / "states" / "isolation-resnet20.npz"
 isolation_explorer(IsolationStates.load(kept))""",
+    "from filterlens.explorer import own_image\nboard = own_image('lenet')\nboard",
+    "print('ink in columns', *board.image[0].sum(0).nonzero().flatten().tolist())",
 )
 
 
@@ -96,3 +98,20 @@ def test_a_function_that_raises_says_so_in_its_place_and_the_widget_stays_alive(
     wait_for(root, side=3)
     expect(root.locator(".fl-panel-text")).to_contain_text("side 3")
     expect(root.get_by_role("alert").filter(visible=True)).to_have_count(0)
+
+
+def test_a_board_is_drawn_on_by_keys_and_the_kernel_answers(page: Page, address: str) -> None:
+    """JupyterLab has uses of its own for arrows, space and Delete."""
+    notebook = Notebook(page, address)
+    root = notebook.run(5).locator(".fl-own")
+    status = root.locator(".fl-own-status")
+    expect(status).to_contain_text("Nothing is drawn. LeNet has no class for that")
+    root.get_by_role("application").focus()
+    for key in ("ArrowUp", "Space", "Shift+ArrowDown", "Shift+ArrowDown", "Space"):
+        page.keyboard.press(key)
+    expect(root.locator(".fl-panel-bars").first).to_contain_text("LeNet reads 1")
+    expect(root.locator(".fl-own-down")).to_have_count(0)
+    expect(notebook.run(6)).to_contain_text(re.compile(r"ink in columns 1[0-3]( 1\d){2,5}\s*$"))
+    root.get_by_role("application").focus()
+    page.keyboard.press("Delete")
+    expect(root.locator(".fl-panel-bars").first).to_contain_text("Nothing is drawn")

@@ -5,9 +5,24 @@ from __future__ import annotations
 import re
 
 import nbformat
+import pytest
 from playwright.sync_api import Page, expect
 
 CHAPTER = "notebooks/3-decoding.html"
+
+
+@pytest.mark.parametrize("width", [1100, 375])
+def test_the_front_page_shows_its_idea_on_the_first_screen_and_answers_the_keyboard(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{address}intro.html")
+    root = page.locator(".fl-explorer")
+    first = root.locator("figure.fl-panel").first
+    expect(first).to_contain_text("What does the filter of the 4 do?")
+    expect(first.locator("canvas").nth(1)).to_be_in_viewport(ratio=1)  # the filter, beside the digit
+    root.get_by_role("button", name="a 7", exact=True).press("Enter")
+    root.get_by_role("button", name="filter of the 2", exact=True).press("Enter")
+    expect(first).to_contain_text("What does the filter of the 2 do?")
+    expect(root).to_contain_text("The ten answers to this 7")
 
 
 def test_a_word_is_found_and_the_first_result_opens_its_page(page: Page, address: str) -> None:
@@ -22,6 +37,36 @@ def test_a_word_is_found_and_the_first_result_opens_its_page(page: Page, address
     results.first.click()
     page.wait_for_url(re.compile(r"^(?!.*search\.html)"))
     expect(page.locator("article")).to_contain_text(re.compile("unpool", re.I))
+
+
+def test_a_word_leads_to_the_glossary_and_a_function_there_and_back(page: Page, address: str) -> None:
+    page.goto(f"{address}{CHAPTER}")
+    page.locator("a.reference", has_text="linear part").first.click()
+    page.wait_for_url("**/glossary.html#term-linear-part", wait_until="commit")
+    expect(page.locator("dt#term-linear-part")).to_be_in_viewport()
+    page.goto(f"{address}{CHAPTER}#functions-of-this-chapter")
+    page.locator("section#functions-of-this-chapter a", has_text=re.compile("^decode$")).click()
+    page.wait_for_url("**/api.html#filterlens.lenses.decoding.decode", wait_until="commit")
+    entry = page.locator("dl", has=page.locator("dt[id='filterlens.lenses.decoding.decode']")).last
+    entry.locator("a", has_text=re.compile("^Decoding$")).click()
+    page.wait_for_url(f"**/{CHAPTER}", wait_until="commit")
+
+
+def test_every_claim_is_judged_and_every_verdict_stands(page: Page, address: str) -> None:
+    page.goto(f"{address}claims.html")
+    rows = page.locator("article section section tbody tr")
+    verdicts = rows.locator("td:nth-child(4)").all_inner_texts()
+    assert len(verdicts) > 50 and not {"withdrawn", "not yet judged"} & set(verdicts)
+    paper = rows.locator("td:nth-child(2)").all_inner_texts()
+    assert sum(map(bool, paper)) > 40  # read from the chapters' tables
+
+
+def test_the_weights_of_all_pages_are_listed(page: Page, address: str) -> None:
+    page.goto(f"{address}about.html")
+    listed = page.locator("table.page-weights tbody tr td:first-child a")
+    assert listed.count() > 14
+    listed.filter(has_text="What does a filter look for?").click()
+    page.wait_for_url(f"**/{CHAPTER}", wait_until="commit")
 
 
 def test_the_theme_is_switched_by_keyboard_and_remembered(page: Page, address: str) -> None:

@@ -1,8 +1,8 @@
 """The site: executed notebooks, the results page, and the HTML made of them.
 
-``build`` puts ``runs`` (executed copies into ``book/notebooks/``), ``results`` (``book/results.md``) and Jupyter Book in a row;
-``page`` is what Sphinx does for us meanwhile, ``weights`` says what each page costs its reader. Anything that goes wrong, a cell
-that raises, a warning of Sphinx or a page that is too heavy, fails the build and leaves no site behind.
+``build`` puts ``runs`` (executed copies into ``book/notebooks/``), ``results`` and ``claims`` (two pages in ``book/``) and Jupyter Book
+in a row; ``page`` and ``chapters`` are what Sphinx does for us meanwhile, ``weights`` says what each page costs its reader. Anything
+that goes wrong, a cell that raises, a warning of Sphinx or a page that is too heavy, fails the build and leaves no site behind.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ def build(
 
     What has not changed is not done again. Raises ParameterError before anything starts, RunError for a notebook, BookError for the pages.
     """
+    from filterlens.book import cards, claims, front  # with torch and yaml, which the command line does without
+
     home = (home or project_home()).resolve()
     site = home / "_build" / "html"
     notebooks = sorted((home / "notebooks").glob("*.ipynb"))
@@ -40,8 +42,11 @@ def build(
             runs.prepare(notebook, profile, home=home)
         say(f"Executing {len(notebooks)} notebook{'s' * (len(notebooks) != 1)}, profile '{profile}', {workers} at a time")
         executed = execute(notebooks, profile, workers=workers, force=force, home=home, say=say)
-        say("Writing the results page")
+        say("Writing the pages of results and claims, and the picture of the front page")
         results.write(home, home / "book" / "results.md", [path.stem for path in executed])
+        if front.wanted(home):
+            front.write(home)
+        claims.write(home, home / "book" / "claims.md", {chapter.name: chapter.lens for chapter in cards.load(home)})
         render(home, say=say)
     except BaseException:
         shutil.rmtree(site, ignore_errors=True)  # an old site would look like the new one
@@ -53,6 +58,8 @@ def execute(
     notebooks: list[Path], profile: str, *, workers: int = 2, force: bool = False, home: Path, say: Callable[[str], object] = print
 ) -> list[Path]:
     """The executed copies in ``book/notebooks``; copies and baked states of notebooks that no longer exist are removed."""
+    from filterlens.book import front
+
     folder = home / "book" / "notebooks"
     names = {notebook.stem for notebook in notebooks}
     for path in folder.glob("*.ipynb"):
@@ -60,7 +67,7 @@ def execute(
             path.unlink()
             path.with_suffix(".key").unlink(missing_ok=True)
     for sheets in folder.glob("*.sheets"):
-        if sheets.stem not in names:
+        if sheets.stem not in {*names, front.PAGE}:
             shutil.rmtree(sheets)
     options = {"profile": profile, "out": folder, "home": home, "bake": True}
     fresh = [] if force else [path for path in notebooks if runs.is_current(path, **options)]
@@ -80,7 +87,7 @@ def render(home: Path, *, say: Callable[[str], object] = print) -> Path:
     is built anew: an incremental build keeps old navigation in unchanged pages, and forgets the warnings of a build that failed.
     """
     site, doctrees = home / "_build" / "html", home / "_build" / ".doctrees"
-    inputs = [*(home / name for name in ("book", "_config.yml", "requirements.txt")), *(home / "notebooks").glob("*.ipynb")]
+    inputs = [*(home / name for name in ("book", "_config.yml", "requirements.txt", "CITATION.cff")), *(home / "notebooks").glob("*.ipynb")]
     key, wanted = home / "_build" / "html.key", runs.fingerprint(inputs, home, also={"library": Path(__file__).parents[1]})
     listing = home / "_build" / "page-weights.txt"
     if (site / "index.html").exists() and listing.exists() and key.exists() and key.read_text(encoding="utf-8") == wanted:
@@ -119,9 +126,9 @@ def _finish(home: Path, site: Path) -> None:
 
 
 def _weigh(site: Path) -> str:
-    """The table of page weights; BookError if a page is too heavy or asks for what is not there."""
+    """The table of page weights, which also goes into the site; BookError if a page is too heavy or asks for what is not there."""
     try:
-        found = weights.weights(site)
+        found = weights.publish(site)
     except ValueError as error:
         raise BookError(f"the pages are not complete: {error}") from None
     if heavy := weights.too_heavy(found, weights.LIMIT):

@@ -1,8 +1,8 @@
 """A Sphinx extension for the pages: light icons, explorers and their script, the chapter's notebook to download.
 
-It listens to Sphinx three times: the directive ``explorer`` puts an explorer of a chapter into another page; before a page is
-written, its figures are linked to their files, the script is added if it shows one, and the link to its notebook; when all are
-written, the theme's icon script goes (see ``icons``). Used by ``_config.yml`` only.
+It listens to Sphinx three times: the directive ``explorer`` puts an explorer or a board of a chapter into another page; before a
+page is written, its figures are linked to their files, the script is added that it needs, if any, and the link to its notebook;
+when all are written, the theme's icon script goes (see ``icons``). Used by ``_config.yml`` only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 from filterlens.book import icons
 from filterlens.explorer import script
 
-MARK = "data-filterlens-explorer"  # what explorers look like in a page
+MARK, BOARD = "data-filterlens-explorer", "data-filterlens-own-image"  # what explorers and the reader's own image look like in a page
 FOLDER = "notebooks"  # where chapters lie: their sources in the project, their executed copies in the book
 _SCRIPT = re.compile(r'\s*(<!-- So that users can add custom icons -->\s*)?<script[^>]*/fontawesome\.js[^>]*></script>')
 _SHEETS = re.compile(r'(\bdata-sheets=")([^"]*")')
@@ -60,9 +60,11 @@ def linked(html: str) -> str:
 def _before_page(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
     if posixpath.dirname(pagename) == FOLDER:
         context["body"] = linked(context["body"])
-    if MARK in context.get("body", ""):
-        app.add_css_file("explorer.css")
-        app.add_js_file("explorer.js", loading_method="defer")
+    body = context.get("body", "")
+    if MARK in body or BOARD in body:
+        name = "board" if BOARD in body else "explorer"  # the former holds the latter
+        app.add_css_file(f"{name}.css")
+        app.add_js_file(f"{name}.js", loading_method="defer")
     if not app.env.get_domain("math").data["has_equations"].get(pagename):
         # Sphinx loads it on the front page too if any page below it has formulas.
         for file in [file for file in context["script_files"] if _is_math(app, file)]:
@@ -120,19 +122,20 @@ def _lighten(static: Path, shown: set[icons.Used]) -> None:
         path.unlink()
 
 
-def _write_explorer(app: Any) -> None:
+def _write_scripts(app: Any) -> None:
     """Before the pages, so that Sphinx can add the checksum of each to its address."""
     static = Path(app.outdir) / "_static"
     static.mkdir(parents=True, exist_ok=True)
-    (static / "explorer.js").write_text(script.classic(), encoding="utf-8")
-    (static / "explorer.css").write_text(script.style(), encoding="utf-8")
+    for name, board in {"explorer": False, "board": True}.items():
+        (static / f"{name}.js").write_text(script.classic(board=board), encoding="utf-8")
+        (static / f"{name}.css").write_text(script.style(board=board), encoding="utf-8")
 
 
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx. The theme makes its buttons with priority 501."""
     app.add_directive("explorer", Explorer)
     app.add_css_file("icons.css", priority=700)  # after the styles of theme and extensions, before our own
-    app.connect("builder-inited", _write_explorer)
+    app.connect("builder-inited", _write_scripts)
     app.connect("html-page-context", _before_page, priority=600)
     app.connect("build-finished", _after_pages, priority=900)  # other extensions copy their style sheets as late as this
     return {"parallel_read_safe": True, "parallel_write_safe": True}

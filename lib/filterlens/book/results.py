@@ -21,6 +21,22 @@ PAPERS = {  # number of the paper -> its lens, and its key in references.bib
     "003": ("Isolation", "zhuang2021understanding"),
     "004": ("Gates", "liang2020training"),
 }
+OURS = {  # what no paper measured: number -> heading, what it is, and the beginnings of its ids with a title for each
+    "008": (
+        "Synthesis",
+        "All lenses on the same filters, and every method on planted worlds whose answer is known. No paper prints these numbers.",
+        {
+            "passport": "Passports of single filters",
+            "agreement": "Whether the lenses agree",
+            "truth-redundancy": "Planted worlds: which filters are redundant",
+            "truth-influence": "Planted worlds: which features decide a class",
+            "truth-decoding": "Planted worlds: what a unit looks for",
+            "truth-isolation": "Planted worlds: which pixels made a kernel answer",
+            "truth-gates": "Planted worlds: which class owns a filter",
+            "": "Further",
+        },
+    ),
+}
 _PM = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # a value and its deviation stay in one line
 _UNIT = re.compile(r"SSIM|MSE|success|accuracy|ratio|reduction|MB|MIS|density")  # what a column counts
 _NEEDS = {
@@ -69,6 +85,8 @@ def page(
     papers = {doc: list(numbers) for doc, numbers in groupby(published.values(), key=lambda number: number["doc"])}
     for doc in sorted(papers, key=lambda doc: not any(number["id"] in measured for number in papers[doc])):  # what was measured first
         parts += _paper(doc, papers[doc], measured, pages, sweeps or {})
+    for doc in OURS:
+        parts += _ours(doc, measured, pages)
     return "\n\n".join(parts) + "\n"
 
 
@@ -162,16 +180,31 @@ def _paper(
         notes = dict.fromkeys(_text(row["note"]) for number in compared for row in measured.get(number["id"], []) if row["note"])
         content = "\n\n".join([*_judged(compared, measured), table(["what", "of it", "paper", "ours", "difference", "circumstances"], lines), *notes])
         parts.append(_folded(title, content, unfolded=done > 0))
-    own = [row for name, group in measured.items() if name.startswith(f"own-{doc}-") for row in group]
-    if own:
-        lines = [[_text(row["note"]), _spread(row["value"], row["std"]), _circumstances(row, pages)] for row in own]
-        parts.append(_folded("Measured by us; the paper prints no number", table(["what", "ours", "circumstances"], lines), unfolded=True))
+    if own := [row for name, group in measured.items() if name.startswith(f"own-{doc}-") for row in group]:
+        parts.append(_folded("Measured by us; the paper prints no number", _own_table(own, pages), unfolded=True))
     for kind, title in _UNCOMPARED.items():
         chosen = [number for number in numbers if number["kind"] == kind and number["id"] not in measured]
         lines = [[_text(number[name]) for name in ("row", "column", "value", "table", "note")] for number in chosen]
         if lines:
             parts.append(_folded(f"{title}: {len(lines)}", table(["what", "of it", "value", "where", "note"], lines)))
     return parts
+
+
+def _ours(doc: str, measured: Mapping[str, Any], pages: Sequence[str]) -> list[str]:
+    """The section of what no paper measured, nothing without a row of it."""
+    heading, what, titles = OURS[doc]
+    groups: dict[str, list[Mapping[str, Any]]] = {title: [] for title in titles.values()}
+    for name, rows in measured.items():
+        if name.startswith(f"own-{doc}-"):
+            rest = name.removeprefix(f"own-{doc}-")
+            groups[next(title for start, title in titles.items() if not start or f"{rest}-".startswith(f"{start}-"))] += rows
+    folded = [_folded(f"{title}: {len(rows)}", _own_table(rows, pages)) for title, rows in groups.items() if rows]
+    return [f"## {heading}", what, *folded] if folded else []
+
+
+def _own_table(rows: Sequence[Mapping[str, Any]], pages: Sequence[str]) -> str:
+    lines = [[_text(row["note"]), _spread(row["value"], row["std"]), _circumstances(row, pages)] for row in rows]
+    return table(["what", "ours", "circumstances"], lines)
 
 
 def _judged(numbers: Sequence[Mapping[str, str]], measured: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,9 @@
 """What a page costs its reader: the bytes that travel before anything is clicked.
 
-``book`` prints the table after each build, and builds no page that is too heavy. Counted are the page and all that it names
-as its scripts, style sheets and pictures, and what those style sheets name in turn, each once and compressed as a server would;
-an upper bound, since a browser leaves out what it does not show. MathJax fetches its fonts itself and is counted with all of them.
+``book`` prints the table after each build, puts it into the page that asks for it, and builds no page that is too heavy. Counted are
+the page and all that it names as its scripts, style sheets and pictures, and what those style sheets name in turn,
+each once and compressed as a server would; an upper bound, since a browser leaves out what it does not show. MathJax fetches its
+fonts itself and is counted with all of them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _COMPRESSED = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif", ".woff", ".wof
 _LOADED = {"stylesheet", "preload", "modulepreload", "icon"}
 _NAMED = re.compile(r"""(?:url\(\s*|@import\s+(?!url\())(?:"([^"]*)"|'([^']*)'|([^"'()\s;]+))""")
 _MATHJAX = "tex-chtml.js"
+PLACE = '<div data-filterlens-weights></div>'  # in a page: where ``publish`` puts the table
+_TITLE = re.compile(r"<title>(.*?)(?: (?:—|&#8212;|&mdash;) [^<]*)?</title>", re.S)
 
 Weights = dict[str, dict[str, int]]  # page -> part -> bytes
 
@@ -94,9 +97,9 @@ def _paths(site: Path, origin: str, addresses: list[str]) -> Iterator[str]:
 
 
 def sheets(site: Path) -> dict[str, int]:
-    """Bytes of the baked states of each chapter that has some; they are fetched when a reader picks something."""
+    """Bytes of what each chapter keeps beside its page: baked states, networks and what runs them; fetched when a reader asks for it."""
     folders = sorted(site.rglob("*.sheets"))
-    return {folder.stem: sum(path.stat().st_size for path in folder.glob("*.js")) for folder in folders}
+    return {folder.stem: sum(path.stat().st_size for path in folder.rglob("*.js")) for folder in folders}
 
 
 def table(found: Mapping[str, Mapping[str, int]], states: Mapping[str, int]) -> str:
@@ -110,6 +113,31 @@ def table(found: Mapping[str, Mapping[str, int]], states: Mapping[str, int]) -> 
     widths = [max(len(line[i]) for line in lines) for i in range(3)]
     rows = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in lines]
     return "Bytes a page loads before anything is clicked, compressed (1 kB is 1000 bytes)\n" + "\n".join(rows) + "\n"
+
+
+def publish(site: Path) -> Weights:
+    """Weigh a site, and put the table of what its pages cost into the one that has a ``PLACE`` for it; the weights with that page's."""
+    found = weights(site)
+    for page in found:
+        text = (site / page).read_text(encoding="utf-8")
+        if PLACE in text:
+            (site / page).write_text(text.replace(PLACE, html(site, page, found, sheets(site))), encoding="utf-8")
+            found = weights(site)  # what is said of this page itself was true before
+    return found
+
+
+def html(site: Path, page: str, found: Mapping[str, Mapping[str, int]], states: Mapping[str, int]) -> str:
+    """The table for readers, the heaviest page first, with links from ``page``."""
+    total = {name: sum(parts.values()) for name, parts in found.items() if name != "index.html"}
+    lines = []
+    for name in sorted(total, key=lambda name: -total[name]):
+        title = _TITLE.search((site / name).read_text(encoding="utf-8"))
+        link = posixpath.relpath(name, posixpath.dirname(page) or ".")
+        later = states.get(posixpath.splitext(posixpath.basename(name))[0])
+        cells = [f'<a href="{link}">{title[1] if title else name}</a>', _kb(total[name]), "" if later is None else _kb(later)]
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th scope=\"col\">{name}</th>" for name in ("page", "kB before a click", "kB of explorers, on demand"))
+    return f'<table class="table page-weights"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
 def too_heavy(found: Mapping[str, Mapping[str, int]], limit: int) -> list[str]:

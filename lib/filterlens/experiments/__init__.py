@@ -25,7 +25,7 @@ from filterlens.training import snapshots
 from . import measuring
 from .adversarial import BLACK_BOX, Adversarial
 from .agreement import MEASURED, STUDIES, AgreementStudy
-from .isolation import BETA, BLOCKS, SQUEEZENET, Ablation, Comparison, Descent, Grid
+from .isolation import BETA, BLOCKS, SQUEEZENET, STEP, VGG16, Ablation, Comparison, Descent, Grid, Paths
 from .removal import Removal, Retraining, Starts
 from .tables import Errors, Noise, Storage, Study
 from .trainings import Training
@@ -36,6 +36,7 @@ FRACTIONS = (
     "accuracy",
     *methods.MEASURES,
     "loss",
+    "alike",
     "beta",
     "input_scale",
     "auc",
@@ -71,7 +72,9 @@ _PAPER = "Thakur, Abrol & Sharma, PMLR 197:111-121"
 _ISOLATION = "of arXiv 2108.11054, on a network and images that it has not"
 _LITE0 = ("efficientnet-lite0", True, "imagenet-20")
 _GATES = "of arXiv 2007.08194, whose training is longer and whose detector is not known"
-EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Descent | Adversarial | Truth | AgreementStudy] = {
+EXPERIMENTS: dict[
+    str, Removal | Retraining | Starts | Comparison | Ablation | Grid | Paths | Descent | Adversarial | Truth | AgreementStudy
+] = {
     "removal-lenet": Removal(f"Table 1 of {_PAPER}", "lenet", True, "mnist"),
     "removal-resnet20": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", True, "cifar10", n=2000),
     "removal-resnet20-public": Removal(f"Table 1 of {_PAPER}, on a network that it has not", "resnet20", "public", "cifar10", n=2000),
@@ -81,8 +84,12 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
     "isolation-lite0": Comparison(f"Table 1 {_ISOLATION}", *_LITE0),
     "isolation-ablation-lite0": Ablation(f"Table 2 {_ISOLATION}", *_LITE0),
     "isolation-grid-lite0": Grid(f"the weights {_ISOLATION}", *_LITE0),
+    "isolation-paths-lite0": Paths(f"the freedom of the answer {_ISOLATION}", *_LITE0),
     "isolation-descent-lite0": Descent(f"section 4.1's ten thousand iterations {_ISOLATION}", *_LITE0),
     "isolation-squeezenet": Comparison(f"Table 1 {_ISOLATION}", "torchvision/squeezenet1_1", "public", "imagenet-20", SQUEEZENET),
+    "isolation-vgg16": Comparison(
+        "Table 1 of arXiv 2108.11054, on images drawn from all classes", "torchvision/vgg16", True, "imagenet", VGG16, n=180, size=224, spread=True
+    ),
     # Oxford's networks read raw pixels, whose standard deviation is 58 where others have 1
     "isolation-vgg16-blocks": Comparison(
         "Table 1 of arXiv 2108.11054, Blocks 1 and 2 of its network",
@@ -90,8 +97,10 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
         "public",
         "imagenet-20",
         BLOCKS,
+        n=5,
         judged=False,
         beta=BETA / 58,
+        lr=STEP * 58,
     ),
     **{f"adversarial-resnet20-{kind}": Adversarial(f"appendix I {_GATES}", f"resnet20-{kind}", "cifar10") for kind in gated.KINDS},
     **{  # seconds per image: no detector, which would need thousands
@@ -111,7 +120,7 @@ EXPERIMENTS: dict[str, Removal | Retraining | Starts | Comparison | Ablation | G
 KINDS: dict[str, type] = {
     "removal": Removal, "retraining": Retraining, "starts": Starts, "storage": Storage,
     "study": Study, "noise": Noise, "errors": Errors,
-    "comparison": Comparison, "ablation": Ablation, "grid": Grid, "descent": Descent,
+    "comparison": Comparison, "ablation": Ablation, "grid": Grid, "paths": Paths, "descent": Descent,
     "adversarial": Adversarial, "training": Training, "agreement": AgreementStudy, "truth": Truth,
 }  # fmt: skip
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from filterlens import data
@@ -22,8 +23,27 @@ from .begun import Begun
 # Full convolutions at strides 2, 4, 8, 16 and 32, their maps after the activation; no tuning looked at any of them.
 DEPTHS = ("conv_stem", "blocks.1.1.bn1", "blocks.2.1.bn1", "blocks.4.2.bn1", "blocks.6.0.bn1")
 BETA = 0.1  # chosen by preservation: at 1 a kernel's map changes with its size, see the grid
+STEP = 0.05  # the default of ``isolate``, for inputs whose standard deviation is about 1
 SQUEEZENET = tuple(f"features.{k}" for k in (1, 4, 7, 10, 12))  # the first activation, and a Fire module of each width
-BLOCKS = tuple(f"features.{k}" for k in (1, 3, 6, 8))  # the activations of VGG-16's first two blocks
+VGG16 = tuple(f"features.{k}" for k in (3, 8, 15, 22, 29))  # where the paper looks: after the last convolution of each block
+BLOCKS = VGG16[:2]  # those of the first two blocks
+
+
+class PathRow(NamedTuple):
+    """One isolated image found in one way, as ``Paths`` says."""
+
+    layer: str
+    kernel: int
+    image: int
+    ssim: float
+    mse_selected: float
+    mse_rest: float
+    mse_rest_ratio: float
+    preservation: float
+    selectivity: float
+    loss: float
+    way: str
+    alike: float
 
 
 @dataclass(frozen=True)
@@ -81,14 +101,15 @@ class _Measured:
 class Comparison(_Measured):
     """Table 1: each method's image shown to the network. Columns: model, size, depth and those of ``methods.MethodRow``.
 
-    scales: of the attribution methods, which are measured with each of them.
+    scales: of the attribution methods, which are measured with each of them. lr: of isolation, in the units of the network's input.
     """
 
     beta: float = BETA
+    lr: float = STEP
     scales: tuple[str, ...] = ("peak", "fit")
 
     def run(self, begun: Begun) -> None:
-        own = [{"methods": ["isolation"], "options": {"beta": self.beta, "max_iter": self.max_iter}}]
+        own = [{"methods": ["isolation"], "options": {"beta": self.beta, "lr": self.lr, "max_iter": self.max_iter}}]
         others = [{"methods": [name], "scale": scale} for scale in self.scales for name in methods.METHODS if name != "isolation"]
         told = {"method": lambda setting: setting["methods"][0], "scale": lambda setting: setting.get("scale", methods.OWN_SCALE)}
         self._measure(begun, own + others, methods.measure_methods, told)
@@ -132,6 +153,48 @@ class Grid(_Measured):
         ]  # fmt: skip
         told = {name: lambda setting, name=name: setting[name] for name in ("balance", "beta", "input_scale")}
         self._measure(begun, settings, work, told)
+
+
+# Ways to an isolated image: where the search begins, and how it goes. The first is what the others are held against.
+WAYS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "from zeros": {"start": "zeros"},
+    "from grey": {"start": "grey"},
+    "from noise": {"start": "noise"},
+    "Adam": {"optimizer": "adam"},
+    "descent": {"optimizer": "descent", "max_iter": 500},
+    "momentum, step 10,000": {"optimizer": "momentum", "lr": 1e4},
+}
+
+
+@dataclass(frozen=True)
+class Paths(_Measured):
+    """Do other starts and optimizers come to the same image? Columns model, size, depth, those of ``PathRow``: way (a name of
+    ``WAYS``), alike: the correlation of the image found with that of the first way, over all its numbers.
+    """
+
+    layers: tuple[str, ...] = (DEPTHS[2], DEPTHS[3])
+    n: int = 3
+    n_kernels: int = 2
+    beta: float = BETA
+    ways: tuple[str, ...] = tuple(WAYS)
+
+    def run(self, begun: Begun) -> None:
+        def work(model: Any, layer: str, kernel: int, images: Tensor, *, ways: tuple[str, ...]) -> list[PathRow]:
+            found: list[PathRow] = []
+            first = None
+            for way in ways:
+                its = isolate(model, layer, kernel, images, **{"beta": self.beta, "max_iter": self.max_iter} | WAYS[way])
+                first = its.images.flatten(1) if first is None else first
+                alike = [float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in zip(its.images.flatten(1), first, strict=True)]
+                numbers = zip(*(getattr(its.measure(), name).tolist() for name in methods.MEASURES), strict=True)
+                found += [
+                    PathRow(layer, kernel, i, *measured, loss, way, r)
+                    for i, (measured, loss, r) in enumerate(zip(numbers, its.best.tolist(), alike, strict=True))
+                ]
+            return found
+
+        self._measure(begun, [{"ways": self.ways}], work, {})
 
 
 @dataclass(frozen=True)

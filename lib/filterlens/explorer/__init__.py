@@ -15,6 +15,7 @@ _HOMES = {
     "adversarial_explorer": "adversarial", "AttackedNetwork": "adversarial_panels",
     "gate_states": "gates_states", "GateStates": "gates_states",
     "passport_states": "passport_kept", "PassportStates": "passport_kept", "ChosenFilters": "passport_kept",
+    "own_image": "browser_image",
 }  # fmt: skip
 __all__ = [*_HOMES, "panels"]
 

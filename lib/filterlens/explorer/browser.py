@@ -1,4 +1,4 @@
-"""A network in the reader's browser: its export to ONNX, the runtime that runs it there, and the script and style of the board.
+"""A network in the reader's browser: its export to ONNX, and the runtime that runs it there.
 
 The runtime is onnxruntime-web, shipped in ``vendor`` (3.7 MB, unchanged but for gzip): a book built with Python's packages alone needs no
 npm, and a page opened offline, or as a file, still answers. A few hundred lines of our own JavaScript would have been lighter, but only for
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import warnings
 from functools import cache
 from pathlib import Path
@@ -19,35 +20,14 @@ import numpy as np
 import torch
 
 from filterlens import checks
-from filterlens.explorer import panels, script, sheets
+from filterlens.explorer import panels, sheets
 from filterlens.explorer.browser_answers import Answers
 
-PARTS = ("own_pixels", "own_network", "own_panels", "own_board", "own_image")
 OPSET = 17  # of ONNX: all that these networks need, known to every runtime since 2022
 FOLDER, BUDGET = "own-image", 16_000_000  # the part of a chapter's sheets that holds runtime and networks, and its bytes
 VENDOR = Path(__file__).parent / "vendor" / "onnxruntime-web"
+NOTICES = ("LICENSE", "ThirdPartyNotices.txt.gz")
 MODULE, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm.gz"
-
-
-def source() -> str:
-    """The explorer's script and that of the board, one scope."""
-    own = (Path(__file__).parent / "script" / f"{part}.js" for part in PARTS)
-    return "\n".join([script.source(), *(path.read_text(encoding="utf-8") for path in own)])
-
-
-def module() -> str:
-    """The board's ES module for anywidget, whose default export has ``render``."""
-    return f"{source()}\nexport default {{ render: renderOwn }};\n"
-
-
-def classic() -> str:
-    """The page's script: ``script.classic()`` that also brings every board to life."""
-    return f'(() => {{\n"use strict";\n{source()}\nmountAll();\nmountOwn();\n}})();\n'
-
-
-def style() -> str:
-    """The style sheet of both, the same in Jupyter and on the page."""
-    return script.style() + (Path(__file__).parent / "own_image.css").read_text(encoding="utf-8")
 
 
 def exported(answers: Answers) -> bytes:
@@ -76,14 +56,16 @@ def runtime() -> dict[str, Any]:
     return {"module": _bytes((VENDOR / MODULE).read_bytes()), "wasm": _bytes(wasm)}
 
 
-def files(folder: Path, onnx: bytes, about: dict[str, Any], *, whose: str) -> tuple[dict[str, str], int]:
-    """Write runtime and network below a chapter's folder of sheets: their names there, and the bytes of both. All share one runtime."""
+def files(folder: Path, onnx: bytes, about: dict[str, Any], *, whose: str) -> tuple[dict[str, str], dict[str, int]]:
+    """Write runtime and network below a chapter's folder of sheets: each one's name there, and its bytes. All share one runtime."""
     beside = sheets.Sheets(folder / FOLDER, budget=BUDGET)
+    for notice in NOTICES:  # whoever publishes the page hands the runtime on
+        shutil.copyfile(VENDOR / notice, beside.folder / f"onnxruntime-web.{notice}")
     names = {
         "runtime": beside.write_one(runtime(), whose=whose),
         "network": beside.write_one({"onnx": _bytes(onnx), "about": about}, whose=whose),
     }
-    return names, sum((beside.folder / f"{name}.js").stat().st_size for name in names.values())
+    return names, {part: (beside.folder / f"{name}.js").stat().st_size for part, name in names.items()}
 
 
 def _bytes(content: bytes) -> dict[str, Any]:

@@ -30,7 +30,8 @@ class Answers(nn.Module):
     global average pooling and one linear layer: ``features`` (1, d), ``decomposed`` (1, C), its logits from these features alone, and
     ``cam`` (1, C, h, w), the class activation maps at the image's size.
 
-    model: a copy of it is run in eval mode, its own is not changed. Raises TypeError or ValueError naming the argument.
+    model: a copy of it is run in eval mode, in float32 on the CPU as in the page; itself is not changed. Raises TypeError or ValueError
+    naming the argument.
     Source: decoding arXiv 1511.05084, influence arXiv 2112.07719, CAM Zhou et al. 2016.
     """
 
@@ -42,7 +43,7 @@ class Answers(nn.Module):
         size = getattr(model, "input_size", None)
         if not isinstance(size, tuple) or len(size) != 3 or size[0] not in (1, 3):
             raise ValueError(f"model: got input_size {size!r}, expected a network for images of (1, h, w) or (3, h, w)")
-        self.model, self.size = copy.deepcopy(model).eval(), size
+        self.model, self.size = copy.deepcopy(model).eval().to("cpu", torch.float32), size
         model = self.model
         example = normalization.apply(torch.rand(FEW, *size, generator=torch.Generator().manual_seed(0)))
         self.register_buffer("mean", normalization.mean.expand(1, *size).clone() if normalization.mean.ndim else normalization.mean)

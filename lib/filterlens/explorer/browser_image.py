@@ -8,7 +8,7 @@ of decoded filters, class scores; influential features, decomposed logits, class
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import traitlets
 from torch import Tensor, nn
 
 from filterlens import checks, features, models
-from filterlens.explorer import browser, panels, sheets
+from filterlens.explorer import browser, panels, script, sheets
 from filterlens.explorer.axes import Axes, Axis
 from filterlens.explorer.browser_answers import Answers
 from filterlens.explorer.published import Published, embedded
@@ -25,14 +25,15 @@ from filterlens.lenses.decoding import decode
 from filterlens.models import Normalization
 
 SPOKEN = {"lenet": "LeNet", "resnet20": "ResNet-20", "resnet32": "ResNet-32", "resnet44": "ResNet-44", "resnet56": "ResNet-56"}
+SEEN = {"lenet": "MNIST"}  # whose test images a network was measured on; all others: CIFAR-10
 STRONGEST = -1  # the class with the largest logit, as an option of the axis ``target``
 
 
 class OwnImage(Published):
     """A board and the panels that follow it; made by ``own_image``. ``image`` (c, h, w) in [0, 1] is what was last asked about, or None."""
 
-    _esm = browser.module()
-    _css = browser.style()
+    _esm = script.module(board=True)
+    _css = script.style(board=True)
     title = traitlets.Unicode().tag(sync=True)
     _about = traitlets.Dict().tag(sync=True)
 
@@ -42,8 +43,8 @@ class OwnImage(Published):
         self.answers, self.image, self._html = answers, None, None
         self.on_msg(self._asked)
         if folder is not None:
-            names, size = browser.files(folder, browser.exported(answers), about, whose=repr(title))
-            self._html = self._page(f"{folder.name}/{browser.FOLDER}", about, names, size)
+            names, sizes = browser.files(folder, browser.exported(answers), about, whose=repr(title))
+            self._html = self._page(f"{folder.name}/{browser.FOLDER}", about, names, sizes)
             if name is not None:
                 sheets.Sheets(folder).keep(name, self._html)
 
@@ -60,9 +61,9 @@ class OwnImage(Published):
         outputs = [{"name": name, "shape": list(value.shape)} for name, value in found.items()]
         self.send({"number": number, "outputs": outputs}, buffers=[panels.encode(value)["data"] for value in found.values()])
 
-    def _page(self, folder: str, about: dict[str, Any], names: dict[str, str], size: int) -> str:
-        does = "Draw a digit, or drop or take a photograph of one." if about["size"][0] == 1 else "Drop a photograph, or take one."
-        state = {"title": self.title, "network": about["network"], "bytes": size, "does": does, "files": names}
+    def _page(self, folder: str, about: dict[str, Any], names: dict[str, str], sizes: dict[str, int]) -> str:
+        does = "Draw a digit, or drop or take a photograph of one." if about["size"][0] == 1 else "Drop a photograph, choose one or take one."
+        state = {"title": self.title, "network": about["network"], "knows": about["knows"], "bytes": sizes, "does": does, "files": names}
         shown = f'<p class="fl-fallback">{html.escape(f"{self.title}: this part of the page needs JavaScript.")}</p>'
         return embedded("data-filterlens-own-image", folder, shown, state)
 
@@ -70,7 +71,8 @@ class OwnImage(Published):
 def own_image(
     network: str | nn.Module, *, normalization: Normalization | None = None, classes: Sequence[str] | None = None,
     indices: Tensor | None = None, examples: Tensor | None = None, example_titles: Sequence[str] | None = None,
-    r: int = 5, s: int = 5, network_name: str | None = None, title: str | None = None, name: str | None = None,
+    r: int = 5, s: int = 5, start: Mapping[str, Any] | None = None, network_name: str | None = None, title: str | None = None,
+    name: str | None = None,
 ) -> OwnImage:  # fmt: skip
     """Draw or drop an image and see maps, decoded filters, scores; of a network with influential features these, decomposed logits, CAM.
 
@@ -79,7 +81,8 @@ def own_image(
         give normalization, classes, and ``indices`` (C, s) where class activation maps and decomposed logits are wanted (which needs
         global average pooling and one linear layer). It is run in eval mode and not changed.
     examples: (n, c, h, w) in [0, 1] of the network's size, offered beside the board; the first is shown at the start. example_titles: what
-        they show, in words. network_name: what the page calls the network. name: with it other pages of the book can show the board.
+        they show, in words. start: the first pick, such as {"layer": "conv2", "filter": 3}. network_name: what the page calls the network.
+    name: with it other pages of the book can show the board.
 
     On the page nothing leaves the reader's machine, and nothing is loaded before a button is pressed that says how much.
 
@@ -89,7 +92,8 @@ def own_image(
     if isinstance(network, str):
         checks.choice("network", network, list(SPOKEN))
         model, normalization = models.load(network), normalization or models.normalization(network)
-        network_name = network_name or SPOKEN[network]
+        network_name, right = network_name or SPOKEN[network], models.about(network)["accuracy"]
+        measured = f" Of {SEEN.get(network, 'CIFAR-10')}'s 10,000 test images it reads {100 * right:.2f} % right."
         if network == "lenet":
             classes = classes or [str(digit) for digit in range(10)]
         else:
@@ -97,7 +101,7 @@ def own_image(
             classes = classes or stored.classes
             indices = stored.ranks.select(r, s, linear=stored.linear).indices if indices is None else indices
     elif isinstance(network, nn.Module):
-        model, network_name = network, network_name or type(network).__name__
+        model, network_name, measured = network, network_name or type(network).__name__, ""
     else:
         raise TypeError(f"network: got {checks.describe(network)}, expected a module or one of {list(SPOKEN)}")
     if name is not None:
@@ -106,7 +110,8 @@ def own_image(
         if text is not None and not isinstance(text, str):
             raise TypeError(f"{argument}: got {checks.describe(text)}, expected text")
     answers = Answers(model, normalization, indices=indices)
-    about = about_of(answers, classes, network_name)
+    about = about_of(answers, classes, network_name, start)
+    about["knows"] += measured
     if indices is not None:
         linear = answers.linear
         about |= {"indices": indices.tolist(), "weight": _rounded(linear.weight), "bias": _rounded(_bias(linear))}
@@ -117,7 +122,9 @@ def own_image(
     return OwnImage(answers, about, title=title or f"Your own image, read by {network_name}", name=name)
 
 
-def about_of(answers: Answers, classes: Sequence[str] | None, network_name: str) -> dict[str, Any]:
+def about_of(
+    answers: Answers, classes: Sequence[str] | None, network_name: str, start: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What the script knows of a network before it answers; decoded pictures (k, h, w) in steps of 1/127 of their own peaks."""
     if classes is None or isinstance(classes, str) or len(classes) != answers.n_classes or not all(isinstance(one, str) for one in classes):
         raise ValueError(f"classes: got {checks.describe(classes)}, expected {answers.n_classes} names")
@@ -126,7 +133,13 @@ def about_of(answers: Answers, classes: Sequence[str] | None, network_name: str)
     if answers.linear is not None:
         named = {STRONGEST: "the strongest", **dict(enumerate(classes))}
         axes = {"target": Axis(list(named), label="class", labels=named), **axes}
-    about = {"network": network_name, "size": list(answers.size), "classes": list(classes), "axes": Axes(axes).encode()}
+    space, (_, h, w) = Axes(axes), answers.size
+    if not (start is None or isinstance(start, Mapping)):
+        raise TypeError(f"start: got {checks.describe(start)}, expected a dict of axes and values")
+    about = {"network": network_name, "size": list(answers.size), "classes": list(classes)}
+    about |= {"axes": space.encode(), "start": space.check(start or {})}
+    few = f"{network_name} sees {h} × {w} pixels and knows {len(classes)} classes, nothing else"
+    about["knows"] = f"{few}: whatever an image shows, it names one of them."
     if answers.chain:
         pictures = {layer: decode(answers.model, layer).images[:, 0] for layer in answers.layers}
         peaks = {layer: images.abs().amax((1, 2)) for layer, images in pictures.items()}

@@ -149,7 +149,7 @@ def passport_states(
     """The passports of some filters of some layers, one after the other; of the book's own by default, some 90 in about seven minutes.
 
     chosen: which layers, and how many filters of each; their ``story`` tells it. steps, seed, root: as for ``synthesis.passport.of_network``. pixels, levels: as for
-    ``PassportStates.of``. A network of 1,000 classes whose images have no labels is told ImageNet's names.
+    ``PassportStates.of``.
 
     Raises TypeError or ValueError naming the argument, before any passport is made, and what ``of_network`` raises.
     """
@@ -168,7 +168,7 @@ def passport_states(
     options = {"steps": steps, "seed": seed, "root": root}
     bar = tqdm(asked, disable=not progress, desc="passports", unit="filter")
     made = (of_network(one.network, one.layer, filter, data=one.data, shown=one.shown, **options) for one, filter in bar)
-    states = _gathered((_with_names(passport) for passport in made), pixels, levels)
+    states = _gathered(made, pixels, levels)
     return replace(states, story=told(states, steps=steps, seed=seed))
 
 
@@ -197,15 +197,6 @@ def evenly_ranked(name: str, layer: str, n: int | None, *, seed: int = 0) -> lis
     checks.integer("n", n, 1, many)
     order = layer_relevance(model, layer, seed=seed).order.tolist()
     return sorted(order[at] for at in torch.linspace(0, many - 1, n, dtype=torch.float64).round().long().tolist())
-
-
-def _with_names(passport: Passport) -> Passport:
-    """A class by its number only says nothing to a reader: the 1,000 of ImageNet have names, and the networks that know them their order."""
-    if passport.class_names is None or passport.class_names != tuple(map(str, range(1000))):
-        return passport
-    from torchvision.models import ResNet18_Weights
-
-    return replace(passport, class_names=tuple(ResNet18_Weights.DEFAULT.meta["categories"]))
 
 
 def _sizes(pixels: int, levels: int) -> tuple[int, int]:

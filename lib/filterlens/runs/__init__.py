@@ -12,6 +12,7 @@ import os
 import queue
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,9 @@ def run(
         # Rows measured with other parameters than the profile's must not be called the profile's.
         sheet, states = None if own else Path(part) / "rows.csv", Path(part) / baked.name
         with _environment(source.stem, profile, sheet, states if bake else None):
+            started = time.monotonic()
             executed = _execute(source, values, on_cell)
+            executed.metadata["filterlens"] = {"seconds": round(time.monotonic() - started, 1)}  # the pages say how long it takes
         _check_pictures(source.name, executed)
         sheets_made = sorted(path.name for path in states.glob("*")) if states.exists() else []
         (Path(part) / "key").write_text("\n".join([wanted, *sheets_made]), encoding="utf-8")

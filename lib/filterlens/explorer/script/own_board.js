@@ -3,11 +3,12 @@
 
 const FINE = 10; // pixels of the board for each of the image's
 const PEN = 2.2 * FINE; // MNIST's strokes are two to three pixels wide
+const LARGEST_FILE = 50e6; // bytes; what is larger is hardly a photograph, and unpacked it may take all memory
 const LARGEST_SIDE = 16; // times the image's: a photograph is made so small by the browser before its pixels are averaged
 const KEYS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 
-/** The board of a network as {element, show, focus, say}; `drops` is what files may be dropped on. */
-function makeBoard(about, changed, drops) {
+/** The board of a network as {element, show, focus, say}; `drops` is what files may be dropped on, `promise` where images go. */
+function makeBoard(about, changed, drops, promise) {
   const [channels, h, w] = about.size;
   const drawable = channels === 1;
   const canvas = make("canvas", { width: w * FINE, height: h * FINE, class: "fl-own-canvas" });
@@ -35,12 +36,19 @@ function makeBoard(about, changed, drops) {
     tell("");
     changed(centre.checked ? centredDigit(fine, [h * FINE, w * FINE], [h, w]) : areaAverage(fine, [1, h * FINE, w * FINE], [h, w]));
   };
+  let accepted = 0; // the number of the latest file: an earlier one that takes longer is overtaken
   const accept = async (file) => {
     if (!file) return;
+    const [number, name] = [++accepted, file.name || "This file"];
+    if (file.size > LARGEST_FILE) {
+      tell(`${name} has ${megabytes(file.size)}; expected an image of at most ${megabytes(LARGEST_FILE)}.`);
+      return;
+    }
     try {
-      show(await imageOfFile(file, about.size));
+      const values = await imageOfFile(file, about.size);
+      if (number === accepted) show(values);
     } catch {
-      tell(`${file.name || "This file"} cannot be read as an image.`);
+      if (number === accepted) tell(`${name} cannot be read as an image; expected one that this browser shows, such as PNG or JPEG.`);
     }
   };
 
@@ -57,12 +65,13 @@ function makeBoard(about, changed, drops) {
     canvas.setAttribute("aria-label", "your image");
   }
   const camera = filePicker("Take a photograph", { capture: "environment" }, accept);
+  camera.classList.add("fl-own-camera"); // only where there may be one
   tools.append(examplesRow(about, show), filePicker("Choose an image", {}, accept), camera);
   const keys = "With keys: arrows move the pen, Shift in longer steps, Space lowers and lifts it, Delete clears.";
   const ways = drawable
     ? `Draw with mouse, finger or pen. ${keys} Or drop an image here.`
     : "Drop an image here: its central square is made as small as the network's images are.";
-  tools.append(make("p", { class: "fl-note" }, ways), status, message);
+  tools.append(status, message, make("p", { class: "fl-note" }, ways), make("p", { class: "fl-note" }, `${promise} ${about.knows}`));
   acceptDrops(drops, accept);
   const element = make("div", { class: "fl-own-board" }, stage, tools);
   const focus = () => (drawable ? canvas : tools.querySelector("input, button")).focus();
@@ -170,7 +179,7 @@ function examplesRow(about, show) {
     const steps = all.slice(i * size, (i + 1) * size);
     const canvas = make("canvas", { role: "img", "aria-label": `example: ${about.titles[i]}` });
     paint(canvas, { values: { dtype: "uint8", shape, data: steps }, low: 0, high: 1 });
-    const button = make("button", { type: "button", class: "fl-own-example" }, canvas);
+    const button = make("button", { type: "button", class: "fl-own-example", title: about.titles[i] }, canvas);
     button.addEventListener("click", () => show(exampleAt(about, i)));
     return button;
   });
@@ -186,6 +195,7 @@ function exampleAt(about, i) {
 
 function filePicker(label, attributes, accept) {
   const field = make("input", { type: "file", accept: "image/*", ...attributes });
+  field.addEventListener("click", () => (field.value = "")); // the same file again is a choice too
   field.addEventListener("change", () => accept(field.files[0]));
   return make("label", { class: "fl-own-file" }, make("span", {}, label), field);
 }

@@ -3,7 +3,8 @@
 
 /** anywidget's entry in Jupyter: the network is Python's, nothing needs to be loaded. */
 function renderOwn({ model, el }) {
-  return startOwn(el, kernelNetwork(model), model.get("title"), "by Python").stop;
+  const way = { answered: "by Python", promise: "Your image goes to the kernel of this notebook, nowhere else." };
+  return startOwn(el, kernelNetwork(model), model.get("title"), way).stop;
 }
 
 /** Every card of a page that is not alive yet. */
@@ -15,37 +16,52 @@ function mountOwn() {
   }
 }
 
+const ownOffers = new Set(); // of cards whose network is not loaded: what lets each say anew what it would load
+
 /** A button that says what it loads; when it is pressed, the network takes its place. */
-function offerOwn(el, { title, network, bytes, does, files }) {
-  const size = `${(bytes / 1e6).toFixed(1)} MB`;
-  const button = make("button", { type: "button", class: "fl-own-button" }, `Load ${network} (${size})`);
+function offerOwn(el, { title, network, bytes, does, knows, files }) {
+  const button = make("button", { type: "button", class: "fl-own-button" });
   const message = make("p", { class: "fl-message", role: "alert", hidden: true });
-  const cost = `The button loads the network and what runs it, ${size}, once.`;
-  const words = make("p", {}, `${does} ${network} runs in this page, so no image leaves it. ${cost}`);
+  const cost = make("p", { class: "fl-note" });
+  const words = make("p", {}, `${does} ${network} runs in this page, so no image leaves it. ${knows}`);
   const card = make("div", { class: "fl-explorer fl-own", role: "group", "aria-label": title });
-  card.append(make("strong", { class: "fl-title" }, title), words, button, message);
+  card.append(make("strong", { class: "fl-title" }, title), words, button, cost, message);
   el.querySelector(".fl-fallback")?.remove();
   el.append(card);
+  const say = () => {
+    const [own, both] = [megabytes(bytes.network), megabytes(bytes.network + bytes.runtime)];
+    const isWaiting = button.ariaDisabled === "true";
+    button.textContent = isWaiting ? `Loading ${network} …` : `Load ${network} (${ownRuntime ? own : both})`;
+    const parts = `the network, ${own}, and onnxruntime-web, which runs it, ${megabytes(bytes.runtime)}, from where this page comes from`;
+    cost.textContent = ownRuntime ? "The button loads the network; what runs it is here already." : `The button loads ${parts}.`;
+  };
+  ownOffers.add(say);
   button.addEventListener("click", async () => {
     if (button.ariaDisabled === "true") return;
     button.setAttribute("aria-disabled", "true"); // not `disabled`, which would throw the focus off it
-    button.textContent = `Loading ${network} …`;
     message.hidden = true;
+    const loading = pageNetwork(files, new URL(el.dataset.sheets, document.baseURI).href);
+    for (const one of ownOffers) one();
     try {
-      const loaded = await pageNetwork(files, new URL(el.dataset.sheets, document.baseURI).href);
+      const loaded = await loading;
+      ownOffers.delete(say);
       card.remove();
-      startOwn(el, loaded, title, "in this page").focus();
+      startOwn(el, loaded, title, { answered: "in this page", promise: "Your image stays in this page." }).focus();
     } catch (error) {
       button.removeAttribute("aria-disabled");
-      button.textContent = `Load ${network} (${size})`;
       message.hidden = false;
       message.textContent = `${network} could not be loaded: ${error.message}`;
+    } finally {
+      for (const one of ownOffers) one();
     }
   });
+  say();
 }
 
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
 /** The board above an explorer whose answers are those to the board's image. */
-function startOwn(el, network, title, where) {
+function startOwn(el, network, title, { answered, promise }) {
   const { about } = network;
   const first = about.examples ? exampleAt(about, 0) : blankImage(about);
   const source = ownSource(network, title, first);
@@ -64,7 +80,7 @@ function startOwn(el, network, title, where) {
         next = null;
         const { outputs, milliseconds } = await source.show(image);
         const said = performance.now() - start;
-        board.say(`${readAs({ outputs, about })}. Answered ${where} in ${Math.max(1, Math.round(milliseconds))} ms.`);
+        board.say(`${readAs({ image, outputs, about })}. Answered ${answered} in ${Math.max(1, Math.round(milliseconds))} ms.`);
         await source.follow();
         const whole = performance.now() - start;
         root.dispatchEvent(new CustomEvent("filterlens-answer", { bubbles: true, detail: { image, outputs, milliseconds, said, whole } }));
@@ -75,7 +91,7 @@ function startOwn(el, network, title, where) {
       isBusy = false;
     }
   };
-  const board = makeBoard(about, present, root);
+  const board = makeBoard(about, present, root, promise);
   root.prepend(make("strong", { class: "fl-title" }, title), board.element);
   board.show(first);
   return { stop, focus: board.focus };
@@ -85,7 +101,7 @@ function startOwn(el, network, title, where) {
 function ownSource(network, title, first) {
   const { about } = network;
   const renderers = ownRenderers(about);
-  let pick = settle(about.axes, {});
+  let pick = settle(about.axes, about.start);
   let image = first;
   let present = null; // a promise of the answer to `image`
   let update = () => {};

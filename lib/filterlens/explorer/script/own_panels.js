@@ -7,8 +7,8 @@ function ownRenderers(about) {
   const scores = { axes: [], panels: (at) => [seenPanel(at), scoresPanel(at)] };
   const maps = { axes: ["layer"], panels: (at) => mapsPanels(at) };
   const one = { axes: ["layer", "filter"], panels: (at) => filterPanels(at) };
-  if (!about.indices) return [scores, one, maps];
-  return [scores, { axes: ["target"], panels: (at) => classPanels(at) }, one, maps];
+  if (!about.indices) return [scores, maps, one];
+  return [scores, { axes: ["target"], panels: (at) => classPanels(at) }, maps, one];
 }
 
 const plane = ({ shape, values }, k) => values.subarray(k * shape[1] * shape[2], (k + 1) * shape[1] * shape[2]);
@@ -49,11 +49,15 @@ function softmaxOf(values, k) {
   return Math.exp(values[k] - top) / values.reduce((sum, value) => sum + Math.exp(value - top), 0);
 }
 
-function readAs({ outputs, about }) {
+/** What a network makes of an image, in words; of an empty board too, which no class is for. */
+function readAs({ image, outputs, about }) {
   const logits = outputs.logits.values;
   const best = largestAt(logits);
-  const share = fixed(100 * softmaxOf(logits, best), 1);
-  return `${about.network} reads ${about.classes[best]}: logit ${fixed(logits[best])}, softmax ${share} %`;
+  const share = 100 * softmaxOf(logits, best);
+  const percent = share >= 99.95 ? "over 99.9" : fixed(share, 1);
+  const read = `reads ${about.classes[best]}: logit ${fixed(logits[best])}, softmax ${percent} %`;
+  const isEmpty = about.size[0] === 1 && image.every((value) => value === 0);
+  return isEmpty ? `Nothing is drawn. ${about.network} has no class for that and ${read}` : `${about.network} ${read}`;
 }
 
 function scoresPanel(at) {

@@ -6,29 +6,34 @@ Object.assign(DRAWN, { scatter: drawScatter });
 const CLOUD = { width: 460, height: 380, edge: 16, below: 26 };
 
 function drawScatter(panel, context) {
-  const { title, names, values, value_label, picks, highlight } = panel;
+  const { title, names, values, value_label, highlight } = panel;
+  const picks = panel.picks?.some(Boolean) ? panel.picks : null;
+  const idle = (i) => picks !== null && !picks[i]; // a page may hold some of the points only
   const at = cloudPlaces(panel);
   const [low, high] = extentOf([{ values }], false);
   const readout = makeReadout();
   const picked = picks ? picks.findIndex((pick) => isPicked(pick, context)) : (highlight ?? -1);
-  const say = (i) => `${names[i]}: ${value_label} ${words(values[i])}${i === picked ? " (picked)" : ""}`;
+  const say = (i) => `${names[i]}: ${value_label} ${words(values[i])}${i === picked ? " (picked)" : idle(i) ? " (not to be picked here)" : ""}`;
   const radius = names.length > 200 ? 3.5 : 5;
   const id = `fl-${SCRIPT}-${++controlsMade}-point`;
   const points = makeSvg("g");
   names.forEach((_, i) => {
     const colour = levelColour((values[i] - low) / (high - low));
-    const selected = picks ? String(i === picked) : null;
-    const place = { cx: at.points[i][0].toFixed(1), cy: at.points[i][1].toFixed(1), r: radius, fill: `rgb(${colour})`, class: "fl-point" };
-    points.append(makeSvg("circle", { ...place, id: `${id}-${i}`, role: "option", "aria-label": say(i), "aria-selected": selected }));
+    const state = { "aria-selected": picks ? String(i === picked) : null, "aria-disabled": idle(i) ? "true" : null };
+    const look = { r: radius, fill: `rgb(${colour})`, class: `fl-point${idle(i) ? " fl-idle" : ""}` };
+    const place = { cx: at.points[i][0].toFixed(1), cy: at.points[i][1].toFixed(1) };
+    points.append(makeSvg("circle", { ...place, ...look, ...state, id: `${id}-${i}`, role: "option", "aria-label": say(i) }));
   });
   const cursor = makeSvg("circle", { r: radius + 4, class: "fl-point-cursor", visibility: "hidden", "aria-hidden": "true" });
   const svg = makeSvg("svg", { viewBox: `0 0 ${CLOUD.width} ${CLOUD.height}`, role: "none" }, cloudBehind(panel, at), points, cloudMarks(at), cursor);
   if (picked >= 0) svg.append(makeSvg("circle", { cx: at.points[picked][0], cy: at.points[picked][1], r: radius + 3, class: "fl-point-picked", "aria-hidden": "true" }));
-  const keys = `${title || "points"}: arrow keys go from point to point${picks ? ", Enter picks" : ""}`;
+  const stops = names.map((_, i) => i).filter((i) => !idle(i));
+  const some = stops.length < names.length;
+  const keys = `${title || "points"}: arrow keys go from point to point${some ? ", Page Up and Page Down between those that can be picked" : ""}${picks ? ", Enter picks" : ""}`;
   const surface = make("div", { class: `fl-scatter${picks ? " fl-pickable" : ""}`, role: "listbox", tabindex: "0", "aria-label": keys }, svg);
-  walkPoints(surface, at.points, { start: Math.max(0, picked), id, cursor, tell: (i) => (readout.textContent = i === null ? "" : say(i)), choose: picks && ((i) => picks[i] && context.choose(picks[i])) });
+  walkPoints(surface, at.points, { start: Math.max(0, picked), stops: some ? stops : null, id, cursor, tell: (i) => (readout.textContent = i === null ? "" : say(i)), choose: picks && ((i) => picks[i] && context.choose(picks[i])) });
   const scale = make("div", { class: "fl-scatter-scale" }, make("span", {}, value_label), scaleBar(low, high, false));
-  return [surface, cloudLegend(panel), scale, readout];
+  return [surface, cloudLegend(panel, some), scale, readout];
 }
 
 /** Where everything lies on the drawing; both directions have one scale, and the cloud stands in the middle. */
@@ -70,10 +75,11 @@ function cloudMarks({ marks }) {
   return makeSvg("path", { d: path || "M0 0", class: "fl-diamond", "aria-hidden": "true" });
 }
 
-function cloudLegend({ marks, mark_label, outline, outline_label, links, link_label }) {
+function cloudLegend({ marks, mark_label, outline, outline_label, links, link_label }, some) {
   const sign = (...shapes) => makeSvg("svg", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" }, ...shapes);
   const line = (kind) => sign(makeSvg("line", { x1: 0, x2: 16, y1: 8, y2: 8, class: kind, "stroke-width": 2 }));
   const items = [];
+  if (some) items.push([sign(makeSvg("circle", { cx: 8, cy: 8, r: 5, class: "fl-point fl-idle" })), "not to be picked here"]);
   if (marks.length) items.push([sign(makeSvg("path", { d: "M2 8l6 -6l6 6l-6 6z", class: "fl-diamond" })), mark_label]);
   if (outline.length > 1) items.push([line("fl-outline"), outline_label]);
   if (links.length) items.push([line("fl-link"), link_label]);
@@ -81,8 +87,11 @@ function cloudLegend({ marks, mark_label, outline, outline_label, links, link_la
   return list.length ? make("ul", { class: "fl-legend" }, ...list) : "";
 }
 
-/** Let the pointer find the nearest of the points and arrow keys step through them; `tell` hears which one (null when it leaves). */
-function walkPoints(surface, points, { start, id, cursor, tell, choose }) {
+/**
+ * Let the pointer find the nearest of the points and arrow keys step through them; `tell` hears which one (null when it leaves).
+ * `stops`: the points that Page Up and Page Down go to, in order; null for every tenth.
+ */
+function walkPoints(surface, points, { start, stops, id, cursor, tell, choose }) {
   let at = start;
   const show = (i, seen) => {
     at = Math.min(points.length - 1, Math.max(0, i));
@@ -98,6 +107,11 @@ function walkPoints(surface, points, { start, id, cursor, tell, choose }) {
     const far = points.map(([x, y]) => Math.hypot(x - px, y - py));
     return far.indexOf(Math.min(...far));
   };
+  const page = (by) => {
+    if (!stops) return 10 * by;
+    const next = by > 0 ? stops.find((i) => i > at) : stops.findLast((i) => i < at);
+    return (next ?? at) - at;
+  };
   show(start, false);
   surface.addEventListener("pointermove", (event) => show(nearest(event), true));
   surface.addEventListener("pointerleave", (event) => show(at, event.pointerType === "touch" || surface.matches(":focus-visible")));
@@ -110,7 +124,7 @@ function walkPoints(surface, points, { start, id, cursor, tell, choose }) {
   surface.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const far = points.length;
-    const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -far, End: far };
+    const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: page(1), PageUp: page(-1), Home: -far, End: far };
     if (event.key in steps) {
       event.preventDefault();
       show(at + steps[event.key], true);

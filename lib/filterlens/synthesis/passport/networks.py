@@ -43,7 +43,8 @@ def of_network(
     name: as for ``models.load``, or one of ``gated.names()``, "resnet20-csg" say, whose gates come with it.
     layer, filter: dotted name of a convolution or linear layer, and index of its filter.
     data: name of the test images (``data.load``), by default digits for lenet, cifar10-20 for the networks of that size, imagenet-20 for all
-        others. Where the images' classes are not the network's, its own answers are taken for labels.
+        others. Where the images' classes are not the network's, its own answers are taken for labels; the 1,000 classes of published
+        weights are called by ImageNet's names.
     n: how many, class by class; by default all, 200 at most. size: pixels of a side, by default the photographs' as the network is
         evaluated, other images as they are.
     pretrained: as for ``models.load``; False draws the weights with ``seed``. steps, shown, seed: as for ``passport``. root: the data root.
@@ -71,7 +72,7 @@ def of_network(
     labelled = known and int(images.labels.min()) >= 0
     return passport(
         model, layer, filter, pixels, images.labels if labelled else None, normalization=normalization,
-        classes=images.classes if known else None, name=name, source=f"{seen} ({images.note})" if images.note else seen, steps=steps,
+        classes=images.classes if known else _names(n_classes, pretrained), name=name, source=f"{seen} ({images.note})" if images.note else seen, steps=steps,
         shown=shown, seed=seed,
     )  # fmt: skip
 
@@ -116,6 +117,15 @@ def _loaded(wanted: str, n: int | None, options: dict) -> data.Images:
         if not str(error).startswith("n: "):
             raise
         return data.load(wanted, **options)  # fewer than that
+
+
+def _names(n_classes: int | None, pretrained: bool | str | Path) -> list[str] | None:
+    """Of classes that no image names: a number says nothing to a reader, and published weights of 1,000 classes are ImageNet's."""
+    if n_classes != 1000 or pretrained not in (True, "public"):
+        return None
+    from torchvision.models import ResNet18_Weights
+
+    return list(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
 def _photographs(name: str) -> bool:

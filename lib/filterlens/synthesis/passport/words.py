@@ -29,6 +29,7 @@ METHOD_NAMES = {
     "lrp": "LRP",
 }
 FEW = 3  # classes named in a sentence
+FAR = 100  # times a filter's own norm: beyond, the number says how small the filter is and no more
 assert set(RANKINGS) == set(METHODS)
 
 
@@ -84,6 +85,8 @@ def _place(passport: Passport, found: Place) -> str:
     own = "itself" if found.made_of == passport.filter else f"filter {found.made_of}"
     if math.isnan(found.distance):
         return f"{mix}: {rank}. All its weights are zero."
+    if found.distance >= FAR:
+        return f"{mix}: {rank}. Its weights are next to nothing: every archetype is more than {FAR} times its own norm away."
     near = f"at {found.distance:.2f} of its own norm" if found.distance else "where it lies"
     return f"{mix}: {rank}. The nearest archetype, number {found.nearest} (mostly {own}), is {near}."
 

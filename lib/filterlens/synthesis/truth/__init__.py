@@ -2,7 +2,7 @@
 
 Five questions, one per lens: which filters are redundant, which features decide a class, what a unit looks for, which pixels made a
 kernel answer, which class owns a filter. ``build`` makes a world of a question at a difficulty, ``methods`` are those who answer,
-``add`` lets one more take part, ``score`` judges; ``measure`` does all of it and ``table`` sums it up;
+``add`` lets one more take part, ``score`` judges; ``measure`` does all of it, ``table`` sums it up and ``verdicts`` says what the table says;
 ``experiments.truth`` keeps it on disk.
 
 A planted world is small and of its maker's making: a method that fails here has a weakness worth knowing, one that shines need not
@@ -17,10 +17,12 @@ from .judging import SCORES, score
 from .measuring import DIFFICULTIES, WORLDS, TruthCell, TruthRow, build, measure, table, worlds
 from .ownership import outliers, overlap, unequal
 from .redundancy import bystanders, long, mixtures, noisy, scaled
+from .verdicts import LENSES, Verdict, as_row, in_words, verdicts
 from .world import QUESTIONS, Features, Layer, Seen, Units, World
 
 __all__ = [
     "DIFFICULTIES",
+    "LENSES",
     "METHODS",
     "QUESTIONS",
     "SCORES",
@@ -32,14 +34,17 @@ __all__ = [
     "TruthRow",
     "TwoPaths",
     "Units",
+    "Verdict",
     "World",
     "add",
+    "as_row",
     "blocks",
     "build",
     "bystanders",
     "characters",
     "correlated",
     "flags",
+    "in_words",
     "long",
     "loud",
     "measure",
@@ -58,5 +63,6 @@ __all__ = [
     "shared",
     "table",
     "unequal",
+    "verdicts",
     "worlds",
 ]
