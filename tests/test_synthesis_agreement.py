@@ -237,6 +237,8 @@ def test_class_entropy_by_hand() -> None:
 def test_one_class_is_said() -> None:
     pixels, _ = images()
     assert "one class" in agreement.scores(toy(Plain), "0", pixels, torch.ones(N, dtype=torch.int64), filters=[1]).notes["class_entropy"]
+    single = agreement.scores(toy(Plain), "0", pixels[:3], torch.tensor([2, 0, 1]), filters=[1])
+    assert single.values["class_entropy"].isnan().all() and "one image of each class" in single.notes["class_entropy"]
 
 
 class TwoHeads(nn.Module):

@@ -41,8 +41,8 @@ def scores(
     """The numbers of ``SCORES`` for the filters of a layer.
 
     The rankings by redundancy see the weights of the whole layer. Damage is measured by removing each filter (``damage``). The class
-    entropy is that of the mean positive response after the layer's own normalisation and activation; with one image of each class it is an
-    entropy over images. Influence, and the damage without a pooled feature, belong to pooled features: only the
+    entropy is that of the mean positive response after the layer's own normalisation and activation; with one image of each class it would be one
+    over images, and is left out. Influence, and the damage without a pooled feature, belong to pooled features: only the
     layer that writes them, one filter each, has those numbers. In a residual network others write into them too, so that to remove
     the last layer's filter and to remove the feature are two things, and there are two damages.
 
@@ -90,6 +90,9 @@ def scores(
     values["class_entropy"] = responses.class_entropies(seen, labels)
     if len(labels.unique()) < responses.SMALLEST:
         notes["class_entropy"] = "all images are of one class"
+    elif len(labels.unique()) == len(labels):
+        values["class_entropy"].fill_(torch.nan)
+        notes["class_entropy"] = "there is one image of each class, so that it would be an entropy over images"
     if isolated:
         try:
             few = shown(slice(0, isolation_images))
