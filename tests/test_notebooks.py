@@ -76,6 +76,8 @@ def test_no_path_of_a_machine(notebook: Path) -> None:
 def test_runs_with_the_smoke_profile(notebook: Path, tmp_path: Path) -> None:
     executed = runs.run(notebook, profile="smoke", out=tmp_path)
     assert executed == tmp_path / notebook.name
+    said = ["".join(output.get("text", "")) for cell in _code(executed) for output in cell["outputs"] if output.get("name") == "stderr"]
+    assert not [text for text in said if "constrained_layout" in text], "a figure's parts do not fit into it"
     counts = [cell["execution_count"] for cell in _code(executed)]
     assert counts == list(range(1, len(counts) + 1))
     published = records.published()

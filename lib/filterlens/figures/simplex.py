@@ -80,11 +80,13 @@ def prewitt(response: Any, axes: np.ndarray) -> np.ndarray:
 
 
 def cloud(
-    ranking: Any, ax: Axes, *, weight: Tensor, colour: str = "l0", components: tuple[int, int] = (0, 1), colourbar: bool = True
-) -> Axes:
+    ranking: Any, ax: Axes, *, weight: Tensor, colour: str = "l0", components: tuple[int, int] = (0, 1), colourbar: bool = True,
+    legend: bool = True,
+) -> Axes:  # fmt: skip
     """A layer's filters on two of their principal components, with the archetypes and the outline of those.
 
     ranking: a ``PositionalRanking`` of ``weight`` (k, c, kh, kw) or (k, l), or the ``Archetypes`` alone (then ``colour="norm"``).
+    legend: below the axes, wider than a narrow panel; several panels do better with one for the figure.
     The axes say which share of the variance they show; what looks near in the plane may be far apart in the other dimensions.
     """
     X = checks.tensor("weight", weight.flatten(1) if isinstance(weight, Tensor) and weight.ndim == 4 else weight, "k l").double().cpu()
@@ -109,7 +111,8 @@ def cloud(
     a, b = (100 * float(principal.shares[at]) for at in shown)
     ax.set(xlabel=f"component {shown[0] + 1} ({a:.1f} %)", ylabel=f"component {shown[1] + 1} ({b:.1f} %)")
     ax.set_title(f"{len(X)} filters, {len(D)} archetypes; {a + b:.1f} % of the variance", fontsize=9)
-    ax.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, columnspacing=1, handletextpad=0.4)
+    if legend:
+        ax.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, columnspacing=1, handletextpad=0.4)
     return ax
 
 
