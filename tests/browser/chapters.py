@@ -13,7 +13,7 @@ import torch
 
 from filterlens.explorer import Explorer
 
-CALLS = ("Explorer(", "_explorer(")
+CALLS = ("Explorer(", "_explorer(", ".explorer(")
 
 
 def needed(sources: Sequence[str], wanted: Sequence[int]) -> list[int]:

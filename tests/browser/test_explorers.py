@@ -13,6 +13,7 @@ from explorers import check, pick_of, wait_for
 from playwright.sync_api import Locator, Page
 from sites import HOME
 
+from filterlens.book import front
 from filterlens.explorer import Explorer
 
 EXPLORED = {"intro": 1, "notebooks/1-simplex": 2, "notebooks/2-influence": 1, "notebooks/3-decoding": 3, "notebooks/4-isolation": 1, "notebooks/5-gates": 3, "notebooks/6-one-filter": 1}  # page -> how many explorers
@@ -23,7 +24,8 @@ MARK = "data-filterlens-explorer"
 @pytest.fixture(scope="module")
 def truth() -> dict[str, Explorer]:
     """Python's explorers by title."""
-    return {title: explorer for chapter in CHAPTERS for title, explorer in explorers_of(chapter).items()}
+    shown = front.explorer()
+    return {title: explorer for chapter in CHAPTERS for title, explorer in explorers_of(chapter).items()} | {shown.title: shown}
 
 
 def opened(page: Page, address: str) -> list[Locator]:
@@ -68,7 +70,7 @@ def names(root: Locator) -> list[str]:
 def test_these_are_all_explorers_of_the_site(site: Path, truth: dict[str, Explorer]) -> None:
     pages = {path: path.read_text(encoding="utf-8").count(f"<div {MARK}") for path in site.rglob("*.html") if "_static" not in path.parts}
     assert {path.relative_to(site).with_suffix("").as_posix(): count for path, count in pages.items() if count and path.name != "api.html"} == EXPLORED
-    assert len(truth) == 11
+    assert len(truth) == 12
 
 
 @pytest.mark.parametrize("hand", ["mouse", "keyboard"])

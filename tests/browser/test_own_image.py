@@ -100,8 +100,9 @@ def test_a_drawn_digit_is_read_and_the_panels_follow(page: Page, address: str, t
     logits = found["arrays"]["logits"]
     assert logits.argmax() == 7
     expect(root.locator(".fl-own-status")).to_contain_text(f"LeNet reads 7: logit {logits[7]:.3f}")
+    before = answered(page)  # strokes are answered while they are drawn, on a busy machine more than once
     root.get_by_label("centre it").uncheck()
-    wait_for_answer(page, before + 1)
+    wait_for_answer(page, before)
     assert np.nonzero(check_last(page, truth["lenet"])["image"][0].numpy())[0].max() < 20  # as it was drawn
     root.get_by_role("button", name="Clear").click()
     expect(root.locator(".fl-own-status")).to_contain_text("Nothing is drawn. LeNet has no class for that and reads")
