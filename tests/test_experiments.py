@@ -383,7 +383,7 @@ def _check_isolation(settings, rows: pd.DataFrame) -> None:
         rows["selectivity"].dropna().between(0, 1).all() and (rows[["mse_selected", "mse_rest", "preservation"]].dropna() >= 0).all().all()
     )
     assert rows.groupby("layer")["kernel"].nunique().eq(settings.n_kernels).all()
-    cells = [name for name in ("layer", "kernel", "method", "scale", "terms", "balance", "beta", "input_scale") if name in rows]
+    cells = [name for name in ("layer", "kernel", "method", "scale", "terms", "balance", "beta", "input_scale", "way") if name in rows]
     assert rows.groupby(cells).size().eq(settings.n).all(), "every image once in each cell"
 
 

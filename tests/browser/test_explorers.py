@@ -62,8 +62,8 @@ def changed(root: Locator, axis: str, before: Mapping[str, Any]) -> None:
 
 
 def names(root: Locator) -> list[str]:
-    """The axes that have more than one option now."""
-    several = "all => all.filter(one => !one.closest('[hidden]') && (one.type === 'range' ? +one.max : one.options.length - 1) > 0).map(one => one.name)"
+    """The axes that can be turned now: those with more than one option, and a control that is shown (on the front page pictures are picked)."""
+    several = "all => all.filter(one => one.checkVisibility() && (one.type === 'range' ? +one.max : one.options.length - 1) > 0).map(one => one.name)"
     return root.locator("select, input[type=range]").evaluate_all(several)
 
 

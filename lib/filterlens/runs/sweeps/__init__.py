@@ -48,7 +48,7 @@ def sweep(
 
     spec: a name in ``notebooks/experiments``, the path of a .yaml file, or what ``read`` made of it.
     workers: processes of this machine, each with one thread and one cell at a time.
-    scheduler: "tcp://HOST:PORT" of a Dask cluster that runs already, instead of processes: its workers have one thread each, this version of
+    scheduler: ``tcp://HOST:PORT`` of a Dask cluster that runs already, instead of processes: its workers have one thread each, this version of
         the library and the same data; where they also see ``folder``, a cell that was half done on a lost worker goes on.
     device: "cuda", say: where the networks go. Numbers of another device are other cells.
     folder: of finished cells, logs and what is half done; by default the spec's own in the user's cache.
