@@ -58,7 +58,8 @@ def assert_fits_and_clean(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     for theme, ground in (("light", "#ffffff"), ("dark", "#121212")):
         page.evaluate("([theme, ground]) => { document.documentElement.dataset.theme = theme; document.body.style.background = ground; }", [theme, ground])
-        assert findings(page, within=".fl-explorer") == []
+        found = findings(page, within=".fl-explorer")
+        assert found == [], f"{theme}: {found}"  # said here, as pytest explains the assertions of tests only
 
 
 def _violations(page: Page, context: dict[str, Any], options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -67,5 +67,8 @@ def test_filters_are_picked_in_the_cloud_by_keys(page: Page, watch: Watch, root:
 def test_it_fits_and_axe_finds_nothing(page: Page, root: Locator, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     for axis in ("filter", "network"):
+        before = pick_of(root)
         turn(root, axis, "mouse")
+        changed(root, axis, before)  # until then the panels are pale
+        page.wait_for_function("[...document.querySelectorAll('.fl-panel')].every(one => getComputedStyle(one).opacity === '1')")
         assert_fits_and_clean(page)

@@ -104,7 +104,9 @@ def test_a_drawn_digit_is_read_and_the_panels_follow(page: Page, address: str, t
     root.get_by_label("centre it").uncheck()
     wait_for_answer(page, before)
     assert np.nonzero(check_last(page, truth["lenet"])["image"][0].numpy())[0].max() < 20  # as it was drawn
+    before = answered(page)
     root.get_by_role("button", name="Clear").click()
+    wait_for_answer(page, before)
     expect(root.locator(".fl-own-status")).to_contain_text("Nothing is drawn. LeNet has no class for that and reads")
     assert not last(page)["image"].any()
 
