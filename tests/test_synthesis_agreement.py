@@ -234,10 +234,12 @@ def test_class_entropy_by_hand() -> None:
     assert got[3].isnan() and responses.class_entropies(responses_of, torch.tensor([2, 2, 2])).isnan().all()
 
 
-def test_one_class_is_said() -> None:
+def test_one_class_is_said_and_one_image_of_each() -> None:
     pixels, _ = images()
     assert "one class" in agreement.scores(toy(Plain), "0", pixels, torch.ones(N, dtype=torch.int64), filters=[1]).notes["class_entropy"]
-    single = agreement.scores(toy(Plain), "0", pixels[:3], torch.tensor([2, 0, 1]), filters=[1])
+    twice = agreement.scores(toy(Plain), "0", pixels[:4], torch.tensor([2, 0, 1, 1]))
+    single = agreement.scores(toy(Plain), "0", pixels[:3], torch.tensor([2, 0, 1]))
+    assert not twice.values["class_entropy"].isnan().all()
     assert single.values["class_entropy"].isnan().all() and "one image of each class" in single.notes["class_entropy"]
 
 
