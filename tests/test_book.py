@@ -11,7 +11,7 @@ import pytest
 from toy_project import ALT, PICTURE, pages, project
 
 from filterlens import book, runs
-from filterlens.book import docstrings, icons, results, weights
+from filterlens.book import claims, docstrings, icons, pairs, results, weights
 from filterlens.explorer import script
 from filterlens.runs import records
 
@@ -55,8 +55,35 @@ def test_what_was_not_run_says_so_and_what_it_needs() -> None:
     page = results.page(PUBLISHED, [_row()], [])
     assert "not yet run (needs a GPU)" in _line(page, "| L5")
     assert "not yet run (what it needs is lost)" in page and "not yet run (needs ImageNet)" in _line(page, "| B1")
-    assert _line(page, "| Decoding").endswith("| 3 | 1 | 2 |") and _line(page, "| Isolation").endswith("| 1 | 0 | 1 |")
+    assert _line(page, "| Decoding").endswith("| 3 | 1 | 0 | 2 |") and _line(page, "| Isolation").endswith("| 1 | 0 | 0 | 1 |")
     assert "](notebooks/" not in page  # no link to a page that is not there
+
+
+def test_a_small_number_stands_beside_what_was_not_run_and_is_not_compared() -> None:
+    small = [_row(id="002-002", value=0.02, std=None, profile="small", note="2 of 50 epochs", notebook="002-small"), _row(profile="small", value=9.0)]
+    page = results.page(PUBLISHED, [*small, _row()], [], sweeps={"002-002": "`filterlens sweep 002-table`"}, figure="a.svg")
+    said = "`filterlens sweep 002-table`; 002-small, small, n = 70,000, mnist, seeds 0 1, 2026-01-02"
+    assert _line(page, "| L5") == f"| L5 | MSE | 0.012 | not yet run (needs a GPU); small: 0.02 |  | {said} |"
+    assert _line(page, "| Decoding").endswith("| 3 | 1 | 1 | 1 |") and "Table 1: 1 of 2 measured, 1 more at a small scale" in page
+    assert "*Small:* 2 of 50 epochs" in page.splitlines() and "9" not in _line(page, "| L3")  # measured at the paper's scale already
+    assert ":alt: 1 pairs" in page  # of the figure
+
+
+def test_the_order_of_small_numbers_is_told_without_deviations() -> None:
+    names = ("doc", "table", "row", "column", "value", "std", "kind", "needs", "source", "note")
+    lines = {f"002-00{at}": ("002", "T", "net", f"{at}, accuracy %", value, "1", "result", "gpu", "S", "") for at, value in enumerate("975")}
+    published = {name: {"id": name, **dict(zip(names, line, strict=True))} for name, line in lines.items()}
+    small = [_row(id=name, value=value, profile="small") for name, value in zip(published, (3.0, 1.0, 2.0), strict=True)]
+    page = results.page(published, small, [])
+    assert "At a small scale: 2 of 3 pairs of numbers in the published order." in page and "within one published standard deviation." not in page
+
+
+def test_the_claims_of_a_paper_stand_with_their_verdicts() -> None:
+    its = claims.Claim(chapter="3-decoding", claim="It decodes.", section="s", verdict="holds", why="Seen\nhere.", bounds=("own-a < 1",))
+    other = claims.Claim(chapter="4-isolation", claim="It isolates.", section="s", verdict="in direction", why="Nearly.")
+    page = results.page(PUBLISHED, [], [], judged=claims.judged([its, its, other], {"own-a": 2.0}))
+    assert "::::{dropdown} Claims: 2 withdrawn" in page and "| It decodes. | **withdrawn** | Seen here. |" in page
+    assert "::::{dropdown} Claims: 1 in direction" in page.partition("## Isolation")[2] and "(claims.md#isolation)" in page
 
 
 def test_profiles_stand_below_each_other_and_smoke_nowhere() -> None:
@@ -338,6 +365,7 @@ def test_what_is_not_measured_says_which_sweep_would_or_why_none(tmp_path: Path)
     folder = tmp_path / "notebooks" / "experiments"
     folder.mkdir(parents=True)
     (folder / "002-table.yaml").write_text("records: [{id: 002-002, value: mean}]\nleft_out: {002-003: lost a_b}\n")
+    (folder / "002-table-small.yaml").write_text("scale: less\nrecords: [{id: 002-002, value: mean}, {id: 002-001, value: mean}]\n")
     told = results.by_sweep(tmp_path)
     assert told == {"002-002": "`filterlens sweep 002-table`", "002-003": "lost a\\_b"}
     page = results.page(PUBLISHED, [], [], sweeps=told)
@@ -346,12 +374,12 @@ def test_what_is_not_measured_says_which_sweep_would_or_why_none(tmp_path: Path)
 
 def test_the_picture_of_all_pairs_is_the_same_for_the_same_numbers(tmp_path: Path) -> None:
     rows = [_row(), _row(id="002-002", value=0.01), _row(id="002-001", value=0.9, profile="smoke"), _row(id="002-001", value=0.004, profile="book")]
-    found = results.pairs(PUBLISHED, rows)
+    found = pairs.pairs(PUBLISHED, rows)
     assert [(one["group"], one["paper"], one["ours"], one["std"] > 0) for one in found] == [
         ("Decoding, Table 1", 0.002, 0.0035, True), ("Decoding, Table 1", 0.012, 0.01, False),
     ]  # fmt: skip
-    first, second = (results.picture(found, tmp_path / name) for name in ("a.svg", "b.svg"))
+    first, second = (pairs.picture(found, tmp_path / name) for name in ("a.svg", "b.svg"))
     assert first.read_bytes() == second.read_bytes() and first.read_text().startswith("<?xml")
-    assert results.picture([], tmp_path / "a.svg") is None and not first.exists()
+    assert pairs.picture([], tmp_path / "a.svg") is None and not first.exists()
     page = results.page(PUBLISHED, rows, [], figure="a.svg")
     assert ":alt: 2 pairs of a published number and ours; 0 of the 1 with a published deviation lie within one" in page

@@ -120,8 +120,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert target.read_bytes() == before and list(tmp_path.iterdir()) == [target]
 
 
-def test_the_ledger_of_all_profiles_leaves_smoke_out(tmp_path: Path) -> None:
-    for notebook, profile in [("3-toy", "book"), ("3-toy", "smoke"), ("4-toy.v2", "paper")]:
+def test_the_ledger_of_all_profiles_leaves_smoke_and_small_out(tmp_path: Path) -> None:
+    for notebook, profile in [("3-toy", "book"), ("3-toy", "smoke"), ("3-toy", "small"), ("4-toy.v2", "paper")]:
         records.enter([_row(profile=profile)], records.file_of(tmp_path, notebook, profile))
     assert [(row["notebook"], row["profile"]) for row in records.ledger(home=tmp_path)] == [("3-toy", "book"), ("4-toy.v2", "paper")]
     assert [row["profile"] for row in records.ledger("smoke", home=tmp_path)] == ["smoke"]

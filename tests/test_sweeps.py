@@ -166,7 +166,10 @@ def test_finished_cells_enter_the_ledger_also_of_half_a_sweep(tmp_path: Path, he
     (row,) = records.read(tmp_path / "data" / "results" / "toy.paper.csv")
     assert row["value"] == pytest.approx(values.mean()) and row["std"] == pytest.approx(values.std()) and row["n"] == 3
     assert (row["seeds"], row["profile"], row["note"]) == ("0 1 2", "paper", "a toy") and "23 images" in row["data"]
-    read = sweeps.read(spec)
+    smaller = sweeps.sweep(toy_sweeps.removal(tmp_path, records=[record], scale="a tenth"), folder=tmp_path / "cells")
+    (row,) = records.read(tmp_path / "data" / "results" / "toy.small.csv")
+    assert (row["profile"], row["note"]) == ("small", "a toy; a tenth") and smaller.rows.equals(whole.rows)
+    read = sweeps.read(toy_sweeps.removal(tmp_path, records=[record]))
     plan = cells.plan(read, None)
     half = {cell.at: cells.read(sweeps._file(tmp_path / "cells", cell)) for cell in plan[:3]}
     (row,) = ledger.rows(read, plan, half)
@@ -181,10 +184,12 @@ def test_the_command_checks_every_spec_first(tmp_path: Path) -> None:
     assert isinstance(done.exception, sweeps.SpecError) and not (tmp_path / "cells").exists()
 
 
-def test_networks_that_were_not_trained_yet_are_named_before_any_cell(tmp_path: Path) -> None:
-    settings = {"network": "vgg16-cifar", "pretrained": True, "data": "cifar10", "trained": 987_654, "sets": "l1"}
-    spec = toy_sweeps.removal(tmp_path, settings=settings, grid={"seeds": [0]})
-    with pytest.raises(CheckpointError, match="filterlens train vgg16-cifar --seed 987654"):
+@pytest.mark.parametrize(("epochs", "longer"), [(None, " --out"), (3, " --epochs 3 --out")])
+@pytest.mark.parametrize("kind", ["removal", "retraining"])
+def test_networks_that_were_not_trained_yet_are_named_before_any_cell(tmp_path: Path, kind: str, epochs: int | None, longer: str) -> None:
+    settings = {"network": "vgg16-cifar", "pretrained": True, "data": "cifar10", "trained": 987_654, "trained_epochs": epochs}
+    spec = toy_sweeps.removal(tmp_path, experiment=kind, settings=settings, grid={"seeds": [0]})
+    with pytest.raises(CheckpointError, match=f"filterlens train vgg16-cifar --seed 987654{longer}"):
         sweeps.sweep(spec, folder=tmp_path / "cells")
 
 

@@ -43,14 +43,19 @@ def test_a_tuple_of_tuples_may_be_given_one(tmp_path: Path) -> None:
 
 
 def test_the_projects_specs_are_sound_and_name_each_number_once() -> None:
-    named: dict[str, str] = {}
+    whole, small = {}, {}
     for name in sweeps.names():
         read = sweeps.read(name)
+        named = small if read.scale else whole
         for one in [*(record.id for record in read.records), *read.left_out]:
             assert one not in named, f"{one} is in {named.get(one)} and in {name}"
             named[one] = name
-    missing = [one["id"] for one in records.published().values() if one["kind"] == "result" and one["id"] not in named]
+    missing = [one["id"] for one in records.published().values() if one["kind"] == "result" and one["id"] not in whole]
     assert missing == ["001-159", "001-160"], "arithmetic, which the chapter records"
+
+
+def test_what_is_called_small_says_its_scale() -> None:
+    assert {name for name in sweeps.names() if name.endswith("-small")} == {name for name in sweeps.names() if sweeps.read(name).scale}
 
 
 def test_a_sweep_of_all_begins_with_what_a_processor_can_do() -> None:
@@ -90,6 +95,8 @@ def test_small_specs_are_the_named_experiments_in_parts(name: str, experiment: s
         ({**GOOD, "experiment": "removall"}, "experiment: got 'removall'.*did you mean 'removal'"),
         ({**GOOD, "experiment": None}, "experiment: got None"),
         ({**GOOD, "needs": "gpus"}, "needs: got 'gpus'.*did you mean 'gpu'"),
+        ({**GOOD, "scale": 3}, "scale: got 3, expected a few words"),
+        ({**GOOD, "scale": " "}, "scale: got ' ', expected a few words"),
         ({**GOOD, "settings": []}, "settings: got"),
         ({**GOOD, "settings": {"pretrained": True, "data": "mnist"}}, "network: is missing, expected text"),
         ({**GOOD, "settings": {**GOOD["settings"], "rate": 0.1}}, "rate: is not known.*did you mean 'rates'"),

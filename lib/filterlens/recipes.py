@@ -264,7 +264,7 @@ def trained(name: str, seed: int, epochs: int | None = None) -> Path:
     if not path.is_file():
         longer = "" if epochs is None else f" --epochs {epochs}"
         command = f"filterlens train {name} --seed {seed}{longer} --out {path}"
-        whole = "or all of an experiment's: filterlens sweep 000-networks, 000-networks-lenet, 004-networks"
+        whole = "or all of an experiment's: filterlens sweep 000-networks, 000-networks-lenet, 000-networks-small, 004-networks"
         raise CheckpointError(f"trained: {path.name} is not in {path.parent}; make it with: {command} ({whole})")
     return path
 

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 from mdit_py_plugins.anchors.index import slugify
 
-from filterlens.book.results import table
+from filterlens.book.markdown import plain, table
 from filterlens.runs import records
 
 VERDICTS = {
@@ -31,6 +31,7 @@ VERDICTS = {
     "cannot be tested here": "and why",
     "not claimed": "a question of ours, which the paper does not ask",
 }
+WITHDRAWN = "withdrawn"  # a verdict that the ledger no longer bears out
 SECTION = "What the paper says, what we see"  # of each chapter; the table of its claims follows
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _INTRODUCTION = """# What the papers claim, and what we see
@@ -157,6 +158,11 @@ def measured(executed: Path) -> dict[str, dict[str, str]]:
     return {}
 
 
+def judged(claims: Iterable[Claim], ledger: Mapping[str, float]) -> list[tuple[Claim, str]]:
+    """Every claim with its verdict, which is ``WITHDRAWN`` where the ledger no longer bears it out."""
+    return [(claim, WITHDRAWN if claim.broken(ledger) else claim.verdict) for claim in claims]
+
+
 def unjudged(claims: Iterable[Claim], chapter: str, rows: Iterable[str]) -> list[str]:
     """The rows of a chapter's table that no entry names."""
     known = {claim.row for claim in claims if claim.chapter == chapter}
@@ -178,9 +184,9 @@ def page(claims: Sequence[Claim], tables: Mapping[str, Mapping[str, Mapping[str,
     the titles of its sections, as from ``headings``. Chapters that have no title are left out.
     """
     shown = [claim for claim in claims if claim.chapter in titles]
-    verdicts = {id(claim): claim.verdict if not claim.broken(ledger) else "withdrawn" for claim in shown}
+    verdicts = {id(claim): verdict for claim, verdict in judged(shown, ledger)}
     counts = {name: Counter(verdicts[id(claim)] for claim in shown if claim.chapter == name) for name in titles}
-    words = [*VERDICTS, *(["withdrawn"] if "withdrawn" in verdicts.values() else [])]
+    words = [*VERDICTS, *([WITHDRAWN] if WITHDRAWN in verdicts.values() else [])]
     links = {name: f"[{title}](#{slugify(title)})" for name, title in titles.items()}
     summary = [[links[name], *(count[word] or "" for word in words)] for name, count in counts.items() if count]
     summary.append(["all", *(sum(count[word] for count in counts.values()) or "" for word in words)])
@@ -199,7 +205,7 @@ def page(claims: Sequence[Claim], tables: Mapping[str, Mapping[str, Mapping[str,
 def _line(claim: Claim, verdict: str, rows: Mapping[str, Mapping[str, str]], ledger: Mapping[str, float], sections: set[str]) -> list[str]:
     cells = rows.get(claim.row, {}) or claim.numbers
     anchor = f"#{slugify(claim.section)}" if claim.section in sections else ""
-    why = claim.why if verdict != "withdrawn" else f"{claim.why} **But:** {plain('; '.join(claim.broken(ledger)))}."
+    why = claim.why if verdict != WITHDRAWN else f"{claim.why} **But:** {plain('; '.join(claim.broken(ledger)))}."
     return [
         f"[{claim.claim}](notebooks/{claim.chapter}.ipynb{anchor})", plain(cells.get("paper", "")), plain(_here(cells)),
         f"**{verdict}**", " ".join(why.split()),
@@ -210,11 +216,6 @@ def _here(cells: Mapping[str, str]) -> str:
     """Our numbers of a row, each with its column's name unless that is only "here"."""
     own = {name: its for name, its in cells.items() if name != "paper" and its not in ("", "-")}
     return "; ".join(its if name.startswith("here") else f"{name}: {its}" for name, its in own.items())
-
-
-def plain(words: str) -> str:
-    """Plain words as Markdown that shows them as they are."""
-    return re.sub(r"([\\`*_\[\]<>|${}])", r"\\\1", words)
 
 
 def write(home: Path, target: Path, titles: Mapping[str, str]) -> Path:

@@ -31,10 +31,11 @@ class Removal:
     seeds: tuple[int, ...] = TEN
     fraction: float = 0.25
     trained: int | None = None  # the seed of a network that was trained for the purpose, instead of ``pretrained``
+    trained_epochs: int | None = None  # its epochs, if not the recipe's
     packages = ("torch-pruning",)
-    loads = ("network", "pretrained", "trained", "data", "n")
+    loads = ("network", "pretrained", "trained", "trained_epochs", "data", "n")
     choices = {"sets": redundancy.SETS}
-    bounds = {"n": (1, None), "rates": (0, 1), "seeds": (0, None), "fraction": (0, 1), "trained": (0, None)}
+    bounds = {"n": (1, None), "rates": (0, 1), "seeds": (0, None), "fraction": (0, 1), "trained": (0, None), "trained_epochs": (1, None)}
 
     def images(self) -> tuple[None, data.Images]:
         return None, data.load(self.data, n=self.n)
@@ -72,10 +73,11 @@ class Retraining:
     longer: tuple[tuple[str, float, int, int], ...] = (("positional", 0.75, 0, 50), ("fpgm", 0.75, 0, 50))
     n: int | None = None  # training images, class-balanced; None: all
     trained: int | None = None
+    trained_epochs: int | None = None
     packages = ("torch-pruning",)
-    loads = ("network", "pretrained", "trained", "data", "n")
+    loads = ("network", "pretrained", "trained", "trained_epochs", "data", "n")
     choices = {"methods": ranking.METHODS}
-    bounds = {"n": (1, None), "rates": (0, 1), "seeds": (0, None), "epochs": (1, None), "trained": (0, None)}
+    bounds = {"n": (1, None), "rates": (0, 1), "seeds": (0, None), "epochs": (1, None), "trained": (0, None), "trained_epochs": (1, None)}
 
     def images(self) -> tuple[data.Images, data.Images]:
         return data.train_and_test(self.data, n=self.n)

@@ -25,6 +25,7 @@ from filterlens.sources import project_home
 
 COLUMNS = ("id", "value", "std", "n", "seeds", "profile", "data", "note", "versions", "hardware", "date")
 RUN, SHEET = "FILTERLENS_RUN", "FILTERLENS_SHEET"  # which run a kernel belongs to, and where its rows are collected
+SMOKE, SMALL = "smoke", "small"  # profiles that do not stand for a published number: a quick run, and another scale or network
 _OWN = re.compile(r"own-\d{3}-[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -85,7 +86,8 @@ def check_id(published_id: object, note: object) -> None:
 
 
 def ledger(profile: str | None = None, *, home: Path | None = None) -> list[dict[str, Any]]:
-    """The rows of one profile, or of all but smoke, which is never a result. ``value`` and ``std`` are floats, ``n`` an int.
+    """The rows of one profile, or of all that may stand for a published number: smoke and small do not. ``value`` and ``std`` are
+    floats, ``n`` an int.
 
     Each row also says which ``notebook`` it comes from.
     """
@@ -94,7 +96,7 @@ def ledger(profile: str | None = None, *, home: Path | None = None) -> list[dict
     rows = []
     for path in sorted(((home or project_home()) / "data" / "results").glob("*.csv")):
         notebook, _, of = path.stem.rpartition(".")
-        if of == profile or (profile is None and of != "smoke"):
+        if of == profile or (profile is None and of not in (SMOKE, SMALL)):
             rows += [{**row, "notebook": notebook} for row in read(path)]
     return rows
 

@@ -10,7 +10,7 @@ from filterlens.runs.sweeps.cells import Cell
 from filterlens.runs.sweeps.spec import Record, Spec, folder
 from filterlens.sources import project_home
 
-PROFILE = "paper"
+PROFILE = "paper"  # of numbers at the paper's own scale; those of a spec with a ``scale`` are ``records.SMALL``
 
 
 def is_ours(spec: Spec) -> bool:
@@ -22,7 +22,7 @@ def enter(spec: Spec, plan: Sequence[Cell], found: Mapping[int, Any]) -> list[di
     """Enter the numbers of the cells that are finished into ``data/results``; returns the rows."""
     made = rows(spec, plan, found)
     if made:
-        records.enter(made, records.file_of(project_home(), spec.name, PROFILE))
+        records.enter(made, records.file_of(project_home(), spec.name, _profile(spec)))
     return made
 
 
@@ -30,10 +30,14 @@ def rows(spec: Spec, plan: Sequence[Cell], found: Mapping[int, Any]) -> list[dic
     """A row for every published number that has finished rows: their mean and, over more than one, their standard deviation (n - 1)."""
     finished = [(cell, row, found[cell.at]) for cell in plan if cell.at in found for row in found[cell.at]["rows"]]
     done = "" if len(found) == len(plan) else f"{len(found)} of {len(plan)} cells so far"
-    return [row for one in spec.records if (row := _row(one, finished, done)) is not None]
+    return [row for one in spec.records if (row := _row(spec, one, finished, done)) is not None]
 
 
-def _row(record: Record, finished: Sequence[tuple[Cell, dict, dict]], done: str) -> dict[str, Any] | None:
+def _profile(spec: Spec) -> str:
+    return records.SMALL if spec.scale else PROFILE
+
+
+def _row(spec: Spec, record: Record, finished: Sequence[tuple[Cell, dict, dict]], done: str) -> dict[str, Any] | None:
     import pandas as pd
 
     chosen = [part for part in finished if all(part[1].get(name) == value for name, value in record.where.items())]
@@ -50,7 +54,7 @@ def _row(record: Record, finished: Sequence[tuple[Cell, dict, dict]], done: str)
     told = " and ".join(names) + (f": {next(iter(images)):,} images" if len(images) == 1 else "")
     made = records.record(
         record.id, float(values.mean()), std=spread, n=n, seeds=seeds, data=told,
-        note="; ".join(filter(None, [record.note, done])),
+        note="; ".join(filter(None, [record.note, spec.scale, done])),
     )  # fmt: skip
     result = chosen[0][2]
-    return {**made, "profile": PROFILE, "versions": result["versions"], "hardware": result["hardware"]}
+    return {**made, "profile": _profile(spec), "versions": result["versions"], "hardware": result["hardware"]}

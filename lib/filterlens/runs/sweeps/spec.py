@@ -4,6 +4,7 @@ A spec says which kind of experiment it is, which settings all cells share and w
 
     about: Table 1 of ...                    # what is measured again, in words
     needs: gpu                               # or imagenet, or cpu, which goes without saying: what it cannot do without in a bearable time
+    scale: 3 of 50 epochs                    # what is smaller than the paper's, if anything: its numbers stand beside the paper's as that
     experiment: removal                      # a kind of ``experiments.KINDS``, or the name of an experiment, whose settings it takes
     settings: {rates: [0.0, 0.05]}           # of every cell
     each: [{network: lenet}, {network: resnet20}]    # instead: blocks of settings that belong together
@@ -28,7 +29,7 @@ from filterlens.runs import records
 from filterlens.runs.sweeps import values
 from filterlens.sources import project_home
 
-KEYS = ("about", "needs", "experiment", "settings", "each", "grid", "records", "left_out")
+KEYS = ("about", "needs", "scale", "experiment", "settings", "each", "grid", "records", "left_out")
 NEEDS = ("cpu", "imagenet", "gpu")  # in the order in which a sweep of all goes
 RECORD_KEYS = ("id", "value", "std", "where", "times", "note")
 
@@ -53,7 +54,8 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Spec:
-    """A checked spec. ``cells``: settings of small experiments, in the order of the finished table; ``varied``: what tells them apart."""
+    """A checked spec. ``cells``: settings of small experiments, in the order of the finished table; ``varied``: what tells them apart.
+    ``scale``: in words, what is smaller than the paper's; "" of a spec at the paper's own scale."""
 
     name: str
     about: str
@@ -64,6 +66,7 @@ class Spec:
     left_out: Mapping[str, str]
     path: Path
     needs: str = "cpu"
+    scale: str = ""
 
 
 def folder() -> Path:
@@ -124,6 +127,9 @@ class _Reader:
         needs = said.get("needs", "cpu")
         if needs not in NEEDS:
             raise self.error("needs", f"got {needs!r}, expected one of {', '.join(NEEDS)}{values.nearest(needs, NEEDS)}")
+        scale = _given(said, "scale", "")
+        if not isinstance(scale, str) or (said.get("scale") is not None and not scale.strip()):
+            raise self.error("scale", f"got {scale!r}, expected a few words")
         kind, common = self._kind(said["experiment"])
         cells, varied = [], {}
         for at, (settings, grid) in enumerate(self._blocks(said)):
@@ -142,7 +148,8 @@ class _Reader:
             self._id("left_out", name)
             if not isinstance(why, str) or not why.strip():
                 raise self.error(f"left_out: {name}", f"got {why!r}, expected a few words that say why")
-        return Spec(path.stem, said["about"].strip(), said["experiment"], tuple(cells), tuple(varied), found, dict(left_out), path, needs)
+        about, rest = said["about"].strip(), (dict(left_out), path, needs, scale.strip())
+        return Spec(path.stem, about, said["experiment"], tuple(cells), tuple(varied), found, *rest)
 
     def _kind(self, name: str) -> tuple[type, dict[str, Any]]:
         """The class of the cells, and the settings that they begin with."""
