@@ -82,8 +82,8 @@ def test_the_claims_of_a_paper_stand_with_their_verdicts() -> None:
     its = claims.Claim(chapter="3-decoding", claim="It decodes.", section="s", verdict="holds", why="Seen\nhere.", bounds=("own-a < 1",))
     other = claims.Claim(chapter="4-isolation", claim="It isolates.", section="s", verdict="in direction", why="Nearly.")
     page = results.page(PUBLISHED, [], [], judged=claims.judged([its, its, other], {"own-a": 2.0}))
-    assert "::::{dropdown} Claims: 2 withdrawn" in page and "| It decodes. | **withdrawn** | Seen here. |" in page
-    assert "::::{dropdown} Claims: 1 in direction" in page.partition("## Isolation")[2] and "(claims.md#isolation)" in page
+    assert "::::{dropdown} Claims: withdrawn 2" in page and "| It decodes. | **withdrawn** | Seen here. |" in page
+    assert "::::{dropdown} Claims: in direction 1" in page.partition("## Isolation")[2] and "(claims.md#isolation)" in page
 
 
 def test_profiles_stand_below_each_other_and_smoke_nowhere() -> None:

@@ -126,7 +126,7 @@ def _claims(lens: str, judged: Sequence[tuple[claims.Claim, str]]) -> list[str]:
     if not judged:
         return []
     counted = Counter(verdict for _, verdict in judged)
-    title = "Claims: " + ", ".join(f"{counted[verdict]} {verdict}" for verdict in [*claims.VERDICTS, claims.WITHDRAWN] if counted[verdict])
+    title = "Claims: " + "; ".join(f"{verdict} {counted[verdict]}" for verdict in [*claims.VERDICTS, claims.WITHDRAWN] if counted[verdict])
     lines = [[claim.claim, f"**{verdict}**", " ".join(claim.why.split())] for claim, verdict in judged]
     return [_folded(title, f"[With the numbers of each](claims.md#{lens.lower()}).\n\n" + table(["claim", "verdict", "why"], lines))]
 
