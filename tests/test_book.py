@@ -94,6 +94,12 @@ def test_profiles_stand_below_each_other_and_smoke_nowhere() -> None:
     assert "not yet run" in _line(page, "| L5")
 
 
+def test_what_two_runs_measured_alike_stands_once_with_both_circumstances() -> None:
+    page = results.page(PUBLISHED, [_row(profile="book"), _row(notebook="002-table")], [])
+    assert _line(page, "| L3").endswith("3-toy, book, n = 70,000, mnist, seeds 0 1, 2026-01-02<br>002-table, paper, n = 70,000, mnist, seeds 0 1, 2026-01-02 |")
+    assert len(re.findall(r"^\| L3 ", results.page(PUBLISHED, [_row(profile="book"), _row(n=5)], []), re.M)) == 2
+
+
 def test_a_difference_is_given_without_deviations_where_the_paper_prints_none() -> None:
     page = results.page(PUBLISHED, [_row(id="002-002", value=0.0155, std=None)], [])
     assert "| 0.012 | 0.0155 | +0.0035 |" in _line(page, "| L5")

@@ -184,6 +184,15 @@ def test_the_command_checks_every_spec_first(tmp_path: Path) -> None:
     assert isinstance(done.exception, sweeps.SpecError) and not (tmp_path / "cells").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("001-table-8", "features resnet20-public"), ("000-networks-small", "cifar10"), ("000-table-1-lenet", "mnist"),
+     ("001-tables-2-to-6", "imagenet"), ("000-storage", None)],
+)  # fmt: skip
+def test_the_ledger_says_what_a_cell_was_measured_on(name: str, said: str | None) -> None:
+    assert {ledger._data(settings) for settings in sweeps.read(name).cells} == {said}
+
+
 @pytest.mark.parametrize(("epochs", "longer"), [(None, " --out"), (3, " --epochs 3 --out")])
 @pytest.mark.parametrize("kind", ["removal", "retraining"])
 def test_networks_that_were_not_trained_yet_are_named_before_any_cell(tmp_path: Path, kind: str, epochs: int | None, longer: str) -> None:

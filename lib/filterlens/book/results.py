@@ -220,9 +220,11 @@ def _compared(
         ours = [f"not yet run{_NEEDS.get(number['needs'], '')}", *(f"small: {_spread(row['value'], row['std'])}" for row in beside)]
         told = [sweeps.get(number["id"], ""), *(_circumstances(row, pages) for row in beside)]
         return [[*name, paper, "; ".join(ours), "", "; ".join(filter(None, told))]]
-    return [
-        [*name, paper, _spread(row["value"], row["std"]), _difference(number, row["value"]), _circumstances(row, pages)] for row in rows
-    ]
+    lines: dict[tuple, list[str]] = {}  # what two measured alike stands once, with the circumstances of both
+    for row in rows:
+        its = (_spread(row["value"], row["std"]), _difference(number, row["value"]))
+        lines.setdefault((*its, row["n"]), [*its]).append(_circumstances(row, pages))
+    return [[*name, paper, *line[:2], "<br>".join(line[2:])] for line in lines.values()]
 
 
 def _difference(number: Mapping[str, str], ours: float) -> str:

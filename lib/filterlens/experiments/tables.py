@@ -81,6 +81,10 @@ class Noise:
     choices = {"noise": ("unit", "matched"), "features": tuple(features.names())}
     bounds = {"r": (1, None), "s": (1, None), "seeds": (0, None)}
 
+    @property
+    def measured_on(self) -> str:
+        return f"features {self.features}"
+
     def images(self) -> tuple[None, None]:
         """There are none: their features are on disk."""
         return None, None
@@ -129,6 +133,10 @@ class Study:
     packages = ("torchvision",)
     choices = {"name": tuple(surveys.IMAGENET)}
     bounds = {"r": (1, None), "s": (1, None), "batch_size": (1, None), "noise_seeds": (0, None)}
+
+    @property
+    def measured_on(self) -> str:
+        return self.images_of
 
     def images(self) -> tuple[None, None]:
         """There are none in hand: they are read from disk batch by batch."""

@@ -38,6 +38,10 @@ class Training:
     choices = {"recipe": tuple(name for name in recipes.names() if recipes.RECIPES[name].sets is None)}
     bounds = {"seeds": (0, None), "epochs": (1, None), "n": (1, None)}
 
+    @property
+    def measured_on(self) -> str:
+        return self.data or recipes.RECIPES[self.recipe].data
+
     def images(self) -> tuple[None, None]:
         """There are none: a recipe loads its own."""
         return None, None

@@ -37,6 +37,11 @@ def _profile(spec: Spec) -> str:
     return records.SMALL if spec.scale else PROFILE
 
 
+def _data(settings: Any) -> str | None:
+    """What a cell is measured on: its ``data``, or what a kind without it says."""
+    return getattr(settings, "measured_on", None) or getattr(settings, "data", None)
+
+
 def _row(spec: Spec, record: Record, finished: Sequence[tuple[Cell, dict, dict]], done: str) -> dict[str, Any] | None:
     import pandas as pd
 
@@ -46,7 +51,7 @@ def _row(spec: Spec, record: Record, finished: Sequence[tuple[Cell, dict, dict]]
         return None
     seeds = sorted({row[name] for _, row, _ in chosen for name in ("trained", "seed") if name in row} if len(values) > 1 else ())
     images = {row["n_images"] for _, row, _ in chosen if "n_images" in row}
-    names = sorted({str(name) for cell, _, _ in chosen for name in [getattr(cell.settings, "data", None)] if name}) or ["none"]
+    names = sorted({str(name) for cell, _, _ in chosen if (name := _data(cell.settings))}) or ["none"]
     spread = float(values.std()) if len(values) > 1 else None
     if record.std is not None:
         spread = sum(row[record.std] for _, row, _ in chosen) / len(chosen) * record.times
