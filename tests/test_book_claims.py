@@ -68,6 +68,12 @@ def test_a_verdict_falls_with_its_evidence() -> None:
     assert "| all | 1 |  |  |  |  | 2 |" in page
 
 
+def test_numbers_of_a_small_scale_never_stand_for_the_papers() -> None:
+    rows = [{"id": "000-011", "value": value, "profile": profile} for value, profile in ((1.0, "paper"), (2.0, "small"), (3.0, "book"))]
+    assert claims.values(rows) == {"000-011": 3.0, "small:000-011": 2.0}
+    assert claims.holds("small:000-011 < 000-011", claims.values(rows))[0]
+
+
 def test_a_row_without_an_entry_is_shown_as_not_yet_judged() -> None:
     assert "| other |  | CSG: 3 | not yet judged |  |" in _page(_claim())
 
@@ -86,7 +92,7 @@ def test_the_table_of_claims_is_read_from_the_executed_chapter(tmp_path: Path) -
 
 @pytest.mark.parametrize("claim", REAL, ids=lambda claim: f"{claim.chapter}: {claim.claim[:40]}")
 def test_a_verdict_of_the_book_has_its_evidence_its_section_and_its_row(claim: claims.Claim) -> None:
-    assert claim.broken(claims.values(records.ledger())) == []
+    assert claim.broken(claims.values([*records.ledger(), *records.ledger("small")])) == []
     notebook = HOME / "notebooks" / f"{claim.chapter}.ipynb"
     assert claim.section in claims.headings(notebook)
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]

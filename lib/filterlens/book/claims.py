@@ -31,6 +31,7 @@ VERDICTS = {
     "cannot be tested here": "and why",
     "not claimed": "a question of ours, which the paper does not ask",
 }
+SMALL = f"{records.SMALL}:"  # before the id of a number that was measured at a small scale
 WITHDRAWN = "withdrawn"  # a verdict that the ledger no longer bears out
 SECTION = "What the paper says, what we see"  # of each chapter; the table of its claims follows
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -85,8 +86,10 @@ def load(home: Path) -> list[Claim]:
 
 
 def values(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """The ledger as one number per id; where several profiles measured it, that of the published pages."""
-    return {row["id"]: row["value"] for row in sorted(rows, key=lambda row: row["profile"] == "book")}
+    """The ledger as one number per id; where several profiles measured it, that of the published pages. What was measured at a small
+    scale has names of its own, ``small:000-011``."""
+    named = ((f"{SMALL}{row['id']}" if row["profile"] == records.SMALL else row["id"], row) for row in rows)
+    return {name: row["value"] for name, row in sorted(named, key=lambda one: one[1]["profile"] == "book")}
 
 
 def holds(bound: str, ledger: Mapping[str, float]) -> tuple[bool, str]:
@@ -225,6 +228,7 @@ def write(home: Path, target: Path, titles: Mapping[str, str]) -> Path:
         tables = {name: measured(home / "book" / "notebooks" / f"{name}.ipynb") for name in titles}
         sections = {name: headings(home / "notebooks" / f"{name}.ipynb") for name in titles}
         draft = target.with_name(target.name + ".part")
-        draft.write_text(page(claims, tables, values(records.ledger(home=home)), titles, sections), encoding="utf-8")
+        rows = [*records.ledger(home=home), *records.ledger(records.SMALL, home=home)]
+        draft.write_text(page(claims, tables, values(rows), titles, sections), encoding="utf-8")
         draft.replace(target)
     return target

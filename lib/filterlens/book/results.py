@@ -88,8 +88,8 @@ def write(home: Path, target: Path, pages: Sequence[str] = ()) -> Path:
     """Write the page for a project's published numbers and ledger, with its picture beside it."""
     published, rows = records.published(home), records.ledger(home=home)
     figure = pairs.picture(pairs.pairs(published, rows), target.with_name(PICTURE))
-    judged = claims.judged([claim for claim in claims.load(home) if claim.chapter in pages], claims.values(rows))
     rows += records.ledger(records.SMALL, home=home)
+    judged = claims.judged([claim for claim in claims.load(home) if claim.chapter in pages], claims.values(rows))
     draft = target.with_name(target.name + ".part")
     text = page(published, rows, pages, sweeps=by_sweep(home), figure=figure.name if figure else "", judged=judged)
     draft.write_text(text, encoding="utf-8")

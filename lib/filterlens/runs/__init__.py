@@ -157,7 +157,8 @@ def key(notebook: str | Path, values: Mapping[str, object], profile: str, *, hom
     Downloaded data is not part of it: it is checked by hash when it is read.
     """
     home = (home or project_home()).resolve()
-    ledgers = [path for path in (home / "data" / "results").glob("*.csv") if path.stem.rpartition(".")[2] not in ("smoke", profile)]
+    others = (records.SMOKE, records.SMALL, profile)
+    ledgers = [path for path in (home / "data" / "results").glob("*.csv") if path.stem.rpartition(".")[2] not in others]
     start = json.dumps([Path(notebook).name, profile, bake, dict(values), records.versions(_PACKAGES)], sort_keys=True)
     files = [*(home / name for name in _INPUTS), *ledgers]
     return fingerprint(files, home, start=start, also={"notebook": Path(notebook), "library": Path(__file__).parents[1]})
