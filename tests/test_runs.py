@@ -180,7 +180,7 @@ def test_the_key_changes_with_parameters_profile_and_notebook(keyed: tuple[Path,
 
 
 @pytest.mark.parametrize(
-    "name", ["data/results/2-says.book.csv", "data/results/2-says.smoke.csv", "notebooks/3-records.ipynb", "README.md", "data/a.part"]
+    "name", ["data/results/2-says.book.csv", "data/results/2-says.smoke.csv", "data/results/9-a.small.csv", "notebooks/3-records.ipynb", "README.md", "data/a.part"]
 )
 def test_the_key_stays_with_what_it_does_not_depend_on(keyed: tuple[Path, Callable[..., str]], name: str) -> None:
     home, key = keyed

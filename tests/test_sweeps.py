@@ -169,6 +169,8 @@ def test_finished_cells_enter_the_ledger_also_of_half_a_sweep(tmp_path: Path, he
     smaller = sweeps.sweep(toy_sweeps.removal(tmp_path, records=[record], scale="a tenth"), folder=tmp_path / "cells")
     (row,) = records.read(tmp_path / "data" / "results" / "toy.small.csv")
     assert (row["profile"], row["note"]) == ("small", "a toy; a tenth") and smaller.rows.equals(whole.rows)
+    assert smaller.about["scale"] == "a tenth" and "scale" not in whole.about
+    assert not (tmp_path / "data" / "results" / "toy.paper.csv").exists()  # the same sweep's, which no longer says it is the paper's scale
     read = sweeps.read(toy_sweeps.removal(tmp_path, records=[record]))
     plan = cells.plan(read, None)
     half = {cell.at: cells.read(sweeps._file(tmp_path / "cells", cell)) for cell in plan[:3]}

@@ -54,13 +54,19 @@ def test_the_projects_specs_are_sound_and_name_each_number_once() -> None:
     assert missing == ["001-159", "001-160"], "arithmetic, which the chapter records"
 
 
+def test_the_ledger_holds_a_sweep_at_the_scale_that_its_spec_says() -> None:
+    for name in sweeps.names():
+        wrong = "paper" if sweeps.read(name).scale else "small"
+        assert not records.file_of(specs.project_home(), name, wrong).exists()
+
+
 def test_what_is_called_small_says_its_scale() -> None:
     assert {name for name in sweeps.names() if name.endswith("-small")} == {name for name in sweeps.names() if sweeps.read(name).scale}
 
 
 def test_a_sweep_of_all_begins_with_what_a_processor_can_do() -> None:
     found = [(one.needs, one.name) for one in sweeps.every()]
-    assert sorted(name for _, name in found) == sweeps.names()
+    assert sorted(name for _, name in found) == [name for name in sweeps.names() if not name.endswith("-small")]
     assert [needs for needs, _ in found] == sorted((needs for needs, _ in found), key=specs.NEEDS.index)
     order = [name for _, name in found]
     for first, then in (("000-networks", "000-table-1"), ("000-networks-lenet", "000-table-1-lenet"), ("004-networks", "004-table-j1")):
@@ -95,6 +101,8 @@ def test_small_specs_are_the_named_experiments_in_parts(name: str, experiment: s
         ({**GOOD, "experiment": "removall"}, "experiment: got 'removall'.*did you mean 'removal'"),
         ({**GOOD, "experiment": None}, "experiment: got None"),
         ({**GOOD, "needs": "gpus"}, "needs: got 'gpus'.*did you mean 'gpu'"),
+        ({**GOOD, "settings": {**GOOD["settings"], "trained_epochs": 2}}, "trained_epochs: got 2 without trained"),
+        ({**GOOD, "scale": "less", "records": [{"id": "own-000-a", "value": "accuracy", "note": "a"}]}, "records: got 'own-000-a' in a spec with a scale"),
         ({**GOOD, "scale": 3}, "scale: got 3, expected a few words"),
         ({**GOOD, "scale": " "}, "scale: got ' ', expected a few words"),
         ({**GOOD, "settings": []}, "settings: got"),

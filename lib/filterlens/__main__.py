@@ -128,7 +128,7 @@ def experiment(
 def sweep(
     specs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SPEC...", help="Names in notebooks/experiments (000-table-1) or paths of .yaml files (default all of these)."),
+        typer.Argument(metavar="SPEC...", help="Names in notebooks/experiments (000-table-1) or paths of .yaml files (default all at the papers' own scale)."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes of this machine, with one thread each.")] = _processors(),
     scheduler: Annotated[

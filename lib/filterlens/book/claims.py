@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import yaml
 from mdit_py_plugins.anchors.index import slugify
@@ -161,9 +161,21 @@ def measured(executed: Path) -> dict[str, dict[str, str]]:
     return {}
 
 
-def judged(claims: Iterable[Claim], ledger: Mapping[str, float]) -> list[tuple[Claim, str]]:
-    """Every claim with its verdict, which is ``WITHDRAWN`` where the ledger no longer bears it out."""
-    return [(claim, WITHDRAWN if claim.broken(ledger) else claim.verdict) for claim in claims]
+class Judged(NamedTuple):
+    """A claim, its verdict, which is ``WITHDRAWN`` where the ledger no longer bears it out, and why, in Markdown."""
+
+    claim: Claim
+    verdict: str
+    why: str
+
+
+def judged(claims: Iterable[Claim], ledger: Mapping[str, float]) -> list[Judged]:
+    """Every claim with the verdict that the ledger allows."""
+    found = []
+    for claim in claims:
+        why, broken = " ".join(claim.why.split()), claim.broken(ledger)
+        found.append(Judged(claim, WITHDRAWN, f"{why} **But:** {plain('; '.join(broken))}.") if broken else Judged(claim, claim.verdict, why))
+    return found
 
 
 def unjudged(claims: Iterable[Claim], chapter: str, rows: Iterable[str]) -> list[str]:
@@ -187,7 +199,7 @@ def page(claims: Sequence[Claim], tables: Mapping[str, Mapping[str, Mapping[str,
     the titles of its sections, as from ``headings``. Chapters that have no title are left out.
     """
     shown = [claim for claim in claims if claim.chapter in titles]
-    verdicts = {id(claim): verdict for claim, verdict in judged(shown, ledger)}
+    verdicts = {id(one.claim): one.verdict for one in judged(shown, ledger)}
     counts = {name: Counter(verdicts[id(claim)] for claim in shown if claim.chapter == name) for name in titles}
     words = [*VERDICTS, *([WITHDRAWN] if WITHDRAWN in verdicts.values() else [])]
     links = {name: f"[{title}](#{slugify(title)})" for name, title in titles.items()}
@@ -198,20 +210,20 @@ def page(claims: Sequence[Claim], tables: Mapping[str, Mapping[str, Mapping[str,
     for name, title in titles.items():
         its = [claim for claim in shown if claim.chapter == name]
         if its:
-            rows = [_line(claim, verdicts[id(claim)], tables.get(name, {}), ledger, sections.get(name, set())) for claim in its]
+            rows = [_line(one, tables.get(name, {}), sections.get(name, set())) for one in judged(its, ledger)]
             rows += [[plain(row), "", plain(_here(cells)), "not yet judged", ""] for row, cells in tables.get(name, {}).items()
                      if row in unjudged(claims, name, [row])]  # fmt: skip
             parts += [f"## {title}", table(["claim", "paper", "here", "verdict", "why"], rows)]
     return "\n\n".join(parts) + "\n"
 
 
-def _line(claim: Claim, verdict: str, rows: Mapping[str, Mapping[str, str]], ledger: Mapping[str, float], sections: set[str]) -> list[str]:
+def _line(judged: Judged, rows: Mapping[str, Mapping[str, str]], sections: set[str]) -> list[str]:
+    claim = judged.claim
     cells = rows.get(claim.row, {}) or claim.numbers
     anchor = f"#{slugify(claim.section)}" if claim.section in sections else ""
-    why = claim.why if verdict != WITHDRAWN else f"{claim.why} **But:** {plain('; '.join(claim.broken(ledger)))}."
     return [
         f"[{claim.claim}](notebooks/{claim.chapter}.ipynb{anchor})", plain(cells.get("paper", "")), plain(_here(cells)),
-        f"**{verdict}**", " ".join(why.split()),
+        f"**{judged.verdict}**", judged.why,
     ]  # fmt: skip
 
 

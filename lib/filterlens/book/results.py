@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from filterlens.book import claims, pairs
+from filterlens.book import pairs
 from filterlens.book.markdown import plain, table
 from filterlens.book.papers import OURS, PAPERS
 from filterlens.runs import records
+
+if TYPE_CHECKING:  # with yaml, which the command line does without
+    from filterlens.book.claims import Judged
 
 _PM = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # a value and its deviation stay in one line
 _UNIT = re.compile(r"SSIM|MSE|success|accuracy|ratio|reduction|MB|MIS|density")  # what a column counts
@@ -34,10 +37,10 @@ brackets, in units of the standard deviation the paper gives, where it gives one
 notebook or sweep measured it, how many things, on which data, with which seeds, and when. A row that says "not yet run" is just that. Where two
 processors cannot do what a GPU did, *small* numbers may stand beside it, of another network or a shorter training, which the notes below the
 table name: they count as not measured, and only their order is compared with the paper's.
-Below the title of each table stands what it comes to: how many numbers lie within one published standard deviation, and of how many pairs
-of numbers of one network or method ours stand in the published order. What a paper concludes from them, and whether that holds, is
-the first thing said of each. The sweeps of `notebooks/experiments` measure whole tables at the papers' own scale:
-`make paper`, or `filterlens sweep` with the name that stands with a number that was not measured.
+Each paper begins with what it claims and our verdicts. A table, once opened, begins with what it comes to: how many numbers lie within one
+published standard deviation, and of how many pairs of numbers of one network or method ours stand in the published order. The sweeps of
+`notebooks/experiments` measure whole tables at the papers' own scale: `make paper`, or `filterlens sweep` with the name that stands with a number
+that was not measured.
 This page is generated from `data/published.csv` and the ledger in `data/results/`, which also holds versions and hardware."""
 PICTURE = "results-pairs.svg"
 
@@ -56,7 +59,7 @@ def page(
     *,
     sweeps: Mapping[str, str] | None = None,
     figure: str = "",
-    judged: Iterable[tuple[claims.Claim, str]] = (),
+    judged: Iterable[Judged] = (),
 ) -> str:
     """The results page in MyST Markdown.
 
@@ -74,7 +77,7 @@ def page(
     )
     parts = [_INTRODUCTION, _summary(published, measured, small), *([pairs.shown(figure, pairs.pairs(published, rows))] if figure else [])]
     papers = {doc: list(numbers) for doc, numbers in groupby(published.values(), key=lambda number: number["doc"])}
-    of_lens = {lens: list(group) for lens, group in groupby(judged, key=lambda one: one[0].chapter.partition("-")[2])}
+    of_lens = {lens: list(group) for lens, group in groupby(judged, key=lambda one: one.claim.chapter.partition("-")[2])}
     for doc in sorted(papers, key=lambda doc: not any(number["id"] in measured for number in papers[doc])):  # what was measured first
         lens, citation = PAPERS.get(doc, (doc, ""))
         parts += [f"## {lens}", *([f"{{cite:t}}`{citation}`"] if citation else []), *_claims(lens, of_lens.get(lens.lower(), []))]
@@ -86,6 +89,8 @@ def page(
 
 def write(home: Path, target: Path, pages: Sequence[str] = ()) -> Path:
     """Write the page for a project's published numbers and ledger, with its picture beside it."""
+    from filterlens.book import claims
+
     published, rows = records.published(home), records.ledger(home=home)
     figure = pairs.picture(pairs.pairs(published, rows), target.with_name(PICTURE))
     rows += records.ledger(records.SMALL, home=home)
@@ -121,13 +126,15 @@ def _summary(published: Mapping[str, Mapping[str, str]], measured: Measured, sma
     return table(["lens", "paper", "published results", "measured", "only at a small scale", "not yet run"], lines)
 
 
-def _claims(lens: str, judged: Sequence[tuple[claims.Claim, str]]) -> list[str]:
+def _claims(lens: str, judged: Sequence[Judged]) -> list[str]:
     """What a paper claims and our verdicts, folded; the page of claims has the numbers and the comparisons behind them."""
     if not judged:
         return []
-    counted = Counter(verdict for _, verdict in judged)
+    from filterlens.book import claims
+
+    counted = Counter(one.verdict for one in judged)
     title = "Claims: " + "; ".join(f"{verdict} {counted[verdict]}" for verdict in [*claims.VERDICTS, claims.WITHDRAWN] if counted[verdict])
-    lines = [[claim.claim, f"**{verdict}**", " ".join(claim.why.split())] for claim, verdict in judged]
+    lines = [[one.claim.claim, f"**{one.verdict}**", one.why] for one in judged]
     return [_folded(title, f"[With the numbers of each](claims.md#{lens.lower()}).\n\n" + table(["claim", "verdict", "why"], lines))]
 
 
@@ -135,13 +142,13 @@ def _paper(
     doc: str, numbers: list[Mapping[str, str]], measured: Measured, small: Measured, pages: Sequence[str], sweeps: Mapping[str, str]
 ) -> list[str]:
     parts = []
-    results = [number for number in numbers if number["kind"] == "result" or number["id"] in measured]
+    results = [number for number in numbers if number["kind"] == "result" or number["id"] in measured or number["id"] in small]
     for name, group in groupby(results, key=lambda number: number["table"]):
         parts.append(_folded(*_table(name, list(group), measured, small, pages, sweeps)))
     if own := [row for name, group in measured.items() if name.startswith(f"own-{doc}-") for row in group]:
         parts.append(_folded("Measured by us; the paper prints no number", _own_table(own, pages)))
     for kind, title in _UNCOMPARED.items():
-        chosen = [number for number in numbers if number["kind"] == kind and number["id"] not in measured]
+        chosen = [number for number in numbers if number["kind"] == kind and number["id"] not in {**measured, **small}]
         lines = [[plain(number[name]) for name in ("row", "column", "value", "table", "note")] for number in chosen]
         if lines:
             parts.append(_folded(f"{title}: {len(lines)}", table(["what", "of it", "value", "where", "note"], lines)))
@@ -158,7 +165,9 @@ def _table(
     lines = [line for number in compared for line in _compared(number, measured.get(number["id"], []), only_small, pages, sweeps)]
     shown = [row for number in compared for row in (*measured.get(number["id"], ()), *only_small.get(number["id"], ()))]
     notes = dict.fromkeys(("*Small:* " if row["profile"] == records.SMALL else "") + plain(row["note"]) for row in shown if row["note"])
-    said = [*_judged(compared, measured), *(f"At a small scale: {words}" for words in _judged(compared, only_small, deviations=False))]
+    said = _judged(compared, measured)
+    for row, its in groupby(compared if only_small else [], key=lambda number: number["row"]):  # each row has a network of its own there
+        said += [f"{plain(row)}, at a small scale: {words}" for words in _judged(list(its), only_small, deviations=False)]
     return title, "\n\n".join([*said, table(["what", "of it", "paper", "ours", "difference", "circumstances"], lines), *notes])
 
 

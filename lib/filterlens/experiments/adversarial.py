@@ -17,7 +17,7 @@ from filterlens import data, network
 from filterlens.lenses import adversarial
 from filterlens.training import snapshots
 
-from .begun import Begun, Row, with_seed
+from .begun import Begun, Row, check_trained, with_seed
 
 WHOLE = ("fgsm", "pgd")  # quick enough for every image that a detector is trained with
 BLACK_BOX = ("one_pixel", "local_search")
@@ -53,6 +53,9 @@ class Adversarial:
     loads = ("network", "trained", "trained_epochs", "data", "per_class", "n_test")
     choices = {"attacks": adversarial.METHODS}
     bounds = {"per_class": (1, None), "n_test": (1, None), "n_slow": (1, None), "seed": (0, None), "group": (1, None), "trained": (0, None)}
+
+    def __post_init__(self) -> None:
+        check_trained(self)
 
     def images(self) -> tuple[data.Images | None, data.Images]:
         train, test = data.train_and_test(self.data)

@@ -44,3 +44,9 @@ def left(cells: Iterable[tuple], rows: list[Row], columns: tuple[str, ...]) -> l
 def with_seed(settings: Any) -> Row:
     """The column that says which network was trained for the purpose; none for one of the shipped or published networks."""
     return {} if settings.trained is None else {"trained": settings.trained}
+
+
+def check_trained(settings: Any) -> None:
+    """Refuse epochs of a network that was trained for the purpose without its seed: the weights would be others."""
+    if settings.trained_epochs is not None and settings.trained is None:
+        raise ValueError(f"trained_epochs: got {settings.trained_epochs} without trained, expected the seed of that network too")

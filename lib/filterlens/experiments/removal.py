@@ -12,7 +12,7 @@ from functools import partial
 from filterlens import data
 from filterlens.lenses import ranking, redundancy
 
-from .begun import Begun, Row, left, with_seed
+from .begun import Begun, Row, check_trained, left, with_seed
 
 TEN, THREE = tuple(range(10)), tuple(range(3))
 
@@ -36,6 +36,9 @@ class Removal:
     loads = ("network", "pretrained", "trained", "trained_epochs", "data", "n")
     choices = {"sets": redundancy.SETS}
     bounds = {"n": (1, None), "rates": (0, 1), "seeds": (0, None), "fraction": (0, 1), "trained": (0, None), "trained_epochs": (1, None)}
+
+    def __post_init__(self) -> None:
+        check_trained(self)
 
     def images(self) -> tuple[None, data.Images]:
         return None, data.load(self.data, n=self.n)
@@ -78,6 +81,9 @@ class Retraining:
     loads = ("network", "pretrained", "trained", "trained_epochs", "data", "n")
     choices = {"methods": ranking.METHODS}
     bounds = {"n": (1, None), "rates": (0, 1), "seeds": (0, None), "epochs": (1, None), "trained": (0, None), "trained_epochs": (1, None)}
+
+    def __post_init__(self) -> None:
+        check_trained(self)
 
     def images(self) -> tuple[data.Images, data.Images]:
         return data.train_and_test(self.data, n=self.n)

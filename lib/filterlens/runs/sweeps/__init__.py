@@ -58,7 +58,7 @@ def sweep(
     on_cell: called with each cell as soon as it is kept.
 
     The table does not depend on workers, cluster or interruptions, to the last bit (on processors of one kind, with one version of torch).
-    With ``out`` True, finished cells of a project's spec are entered into the ledger, as ``NAME`` with the profile "paper", also if others
+    With ``out`` True, finished cells of a project's spec are entered into the ledger, as ``NAME`` with the profile "paper" (with a scale: "small"), also if others
     failed. Raises SpecError before anything is measured, TypeError or ValueError naming another argument, CheckpointError for missing weights,
     PlaceError for a cluster that is not or no longer there, SweepError when all cells that can be measured are and others failed.
     """
@@ -165,6 +165,7 @@ def _finished(spec: Spec, plan: Sequence[Cell], found: dict[int, Any], target: P
     about = {
         "command": f"filterlens sweep {spec.name}" + ("" if device is None else f" --device {device}"),
         "source": spec.about,
+        **({"scale": spec.scale} if spec.scale else {}),
         "cells": len(plan),
         "seconds": round(sum(found[cell.at]["seconds"] for cell in plan), 1),
         "measured_with": sorted({found[cell.at]["versions"] for cell in plan}),

@@ -22,7 +22,10 @@ def enter(spec: Spec, plan: Sequence[Cell], found: Mapping[int, Any]) -> list[di
     """Enter the numbers of the cells that are finished into ``data/results``; returns the rows."""
     made = rows(spec, plan, found)
     if made:
-        records.enter(made, records.file_of(project_home(), spec.name, _profile(spec)))
+        home = project_home()
+        records.enter(made, records.file_of(home, spec.name, _profile(spec)))
+        for other in {PROFILE, records.SMALL} - {_profile(spec)}:  # of a spec whose scale has changed
+            records.file_of(home, spec.name, other).unlink(missing_ok=True)
     return made
 
 

@@ -95,8 +95,9 @@ def read(spec: str | Path) -> Spec:
 
 
 def every() -> list[Spec]:
-    """All of the project's specs, checked: first what a processor can do, then what needs ImageNet or a GPU; by name within these."""
-    return sorted((read(name) for name in names()), key=lambda one: NEEDS.index(one.needs))
+    """All of the project's specs at the papers' own scale, checked: first what a processor can do, then what needs ImageNet or a GPU; by name
+    within these."""
+    return sorted((one for name in names() if not (one := read(name)).scale), key=lambda one: NEEDS.index(one.needs))
 
 
 def find(spec: str | Path) -> Path:
@@ -140,6 +141,8 @@ class _Reader:
         if len({str(cell) for cell in cells}) < len(cells):
             raise self.error("grid", "two cells have the same settings, expected every value once")
         found = tuple(self._record(f"records[{at}]", one) for at, one in enumerate(self._list("records", _given(said, "records", []))))
+        if scale and (own := [one.id for one in found if one.id.startswith("own-")]):
+            raise self.error("records", f"got {own[0]!r} in a spec with a scale, expected published numbers: these stand beside the paper's")
         ids = [one.id for one in found]
         if twice := {one for one in ids if ids.count(one) > 1}:
             raise self.error("records", f"{sorted(twice)[0]!r} is there twice, expected every id once")
