@@ -54,6 +54,14 @@ def test_the_projects_specs_are_sound_and_name_each_number_once() -> None:
     assert missing == ["001-159", "001-160"], "arithmetic, which the chapter records"
 
 
+def test_every_result_that_needs_a_gpu_was_measured_at_some_scale_or_is_left_out_with_a_reason() -> None:
+    left_out = {one for name in sweeps.names() for one in sweeps.read(name).left_out}
+    at_hand = {row["id"] for row in [*records.ledger(), *records.ledger("small")]}
+    needed = [one["id"] for one in records.published().values() if one["kind"] == "result" and one["needs"] in ("cpu", "gpu")]
+    assert [one for one in needed if one not in at_hand | left_out] == []
+    assert {one for one in needed if one not in at_hand} == {"001-064", "001-065"}
+
+
 def test_the_ledger_holds_a_sweep_at_the_scale_that_its_spec_says() -> None:
     for name in sweeps.names():
         wrong = "paper" if sweeps.read(name).scale else "small"
