@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from filterlens import runs
-from filterlens.runs import parameters, records
+from filterlens.runs import parameters, records, sweeps
 
 HOME = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((HOME / "notebooks").glob("*.ipynb"))
@@ -92,8 +92,9 @@ def test_profiles_name_only_what_exists() -> None:
         assert set(settings) <= {path.stem for path in NOTEBOOKS}
 
 
-def test_the_ledger_holds_only_known_numbers_of_existing_notebooks() -> None:
-    published = records.published()
-    for row in records.ledger():
+def test_the_ledger_holds_only_known_numbers_of_existing_notebooks_and_sweeps() -> None:
+    published, chapters = records.published(), {path.stem for path in NOTEBOOKS}
+    for row in [*records.ledger(), *records.ledger(records.SMALL)]:
         assert row["id"] in published or row["id"].startswith("own-")
-        assert row["notebook"] in {path.stem for path in NOTEBOOKS} and row["profile"] in ("book", "paper")
+        assert row["profile"] in (("book", "paper") if row["notebook"] in chapters else ("paper", "small"))
+        assert row["notebook"] in {*chapters, *sweeps.names()}
