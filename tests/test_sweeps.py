@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from typer.testing import CliRunner
 
 from filterlens import __main__, experiments
 from filterlens.models import CheckpointError
-from filterlens.runs import records, sweeps
+from filterlens.runs import forks, records, sweeps
 from filterlens.runs.sweeps import cells, ledger, places
 
 
@@ -202,6 +204,37 @@ def test_networks_that_were_not_trained_yet_are_named_before_any_cell(tmp_path: 
     spec = toy_sweeps.removal(tmp_path, experiment=kind, settings=settings, grid={"seeds": [0]})
     with pytest.raises(CheckpointError, match=f"filterlens train vgg16-cifar --seed 987654{longer}"):
         sweeps.sweep(spec, folder=tmp_path / "cells")
+
+
+def test_workers_begin_with_their_imports_done_one_thread_and_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the second time, from a server that has long been running."""
+    asked = ["TOY", "TOY_GONE", "OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_"]
+    monkeypatch.setenv("TOY_GONE", "1")
+    for value in ("first", "second"):
+        monkeypatch.setenv("TOY", value)
+        place = places.Processes(1)
+        try:
+            seen = place.submit(eval, f"[__import__('os').environ.get(name) for name in {asked}]").result(timeout=120)
+            there = place.submit(eval, f"[name in __import__('sys').modules for name in {forks.IMPORTED}]").result(timeout=120)
+            threads = place.submit(eval, "__import__('torch').get_num_threads()").result(timeout=120)
+        finally:
+            place.close()
+        assert seen == [value, "1" if value == "first" else None, "1", os.environ.get("MALLOC_TRIM_THRESHOLD_")]
+        assert all(there) and threads == 1
+        monkeypatch.delenv("TOY_GONE", raising=False)
+
+
+def test_the_command_starts_its_workers_imports_before_its_own() -> None:
+    """Nothing heavy may be imported on the way to ``forks.begin``, or the two would follow one another again."""
+    script = """
+import sys, multiprocessing.forkserver as server
+from filterlens import __main__
+def begin(): print([name for name in ("torch", "numpy", "pandas") if name in sys.modules]); sys.exit()
+server.ensure_running = begin
+__main__.app(["sweep", "no-such-spec"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr[-2000:]
 
 
 def test_a_killed_worker_and_a_killed_client_of_a_pool_cost_nothing_but_time(tmp_path: Path) -> None:

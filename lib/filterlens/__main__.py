@@ -144,6 +144,10 @@ def sweep(
 
     All specs are checked before the first cell is measured. Where cells fail the others are still measured, and so are the next specs.
     """
+    from filterlens.runs import forks
+
+    if scheduler is None:
+        forks.begin()  # its imports take as long as ours: at the same time
     from filterlens.runs import sweeps
 
     read = [sweeps.read(spec) for spec in specs] if specs else sweeps.every()

@@ -7,17 +7,14 @@ is still there itself.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 from typing import Any
 
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")} | {"TQDM_DISABLE": "1"}
+from filterlens.runs import forks
 
 
 class PlaceError(RuntimeError):
@@ -30,20 +27,19 @@ class Processes:
     lost = (BrokenProcessPool,)
 
     def __init__(self, n: int) -> None:
-        self.slots = n
-        methods = multiprocessing.get_all_start_methods()
-        self.context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
-            self.context.set_forkserver_preload(["filterlens.experiments"])  # torch is imported once, not once for each
+        self.slots, self.context = n, forks.begin()
         self.idle: list[ProcessPoolExecutor] = []
         self.busy: dict[Future, ProcessPoolExecutor] = {}
 
     def submit(self, work: Callable, *arguments: Any) -> Future:
-        pool = self.idle.pop() if self.idle else ProcessPoolExecutor(1, mp_context=self.context, initializer=_ends_with_its_parent)
-        with _surroundings(ONE_THREAD):
+        pool = self.idle.pop() if self.idle else self._new()
+        with forks.surroundings(forks.ONE_THREAD | forks.MEMORY):  # of a process that is not forked
             future = pool.submit(work, *arguments)
         self.busy[future] = pool
         return future
+
+    def _new(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, mp_context=self.context, initializer=forks.settle, initargs=(dict(os.environ),))
 
     def collect(self, future: Future) -> None:
         """The future is done: its process takes the next cell, unless it is gone."""
@@ -113,33 +109,6 @@ class Cluster:
         """Leave the cluster, which goes on."""
         with self.hush, contextlib.suppress(Exception):
             self.client.close(timeout=2)
-
-
-def _ends_with_its_parent() -> None:
-    """A process whose parent was killed would wait for its next cell for ever."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True).start()
-
-
-@contextlib.contextmanager
-def _surroundings(values: dict[str, str]) -> Iterator[None]:
-    """Variables that a new process finds in its environment; ours is as before afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextlib.contextmanager
