@@ -119,3 +119,10 @@ def test_bad_input(argument: str, change: dict, error: type[Exception], monkeypa
 def test_a_gated_network_has_no_random_weights():
     with pytest.raises(TypeError, match="pretrained"):
         room.of_network("resnet56-fixed", "conv1", 0, pretrained=False)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("slip", ["resnet20_csg", "resnet20-cgs"])
+def test_a_slip_in_a_gated_networks_name_is_recognised(slip: str):
+    with pytest.raises(ValueError, match="did you mean 'resnet20-csg'"):
+        room.of_network(slip, "conv1", 0)

@@ -83,6 +83,8 @@ def _base(name: str) -> str:
 
 def _network(name: str, pretrained: bool | str | Path, seed: int) -> tuple[nn.Module, Normalization]:
     """The network in eval mode, with its gates if it was trained with some, and what it expects of images."""
+    if isinstance(name, str) and "/" not in name:
+        checks.choice("name", name, [*models.names(), *gated.names()])
     if isinstance(name, str) and name in gated.names():
         found = gated.load(name, pretrained=pretrained)
         return found.model if bool(found.gated.any()) else found.model.model, found.normalization
