@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 import toy_sweeps
 from sweep_processes import Cluster, alive, at_work, client, finished, kill, until
+from toy_sweeps import bare
 from typer.testing import CliRunner
 
 from filterlens import __main__, experiments
@@ -25,13 +28,6 @@ from filterlens.runs.sweeps import cells, ledger, places
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TQDM_DISABLE", "1")
-
-
-def bare(spec: Path) -> pd.DataFrame:
-    """The rows of a spec's cells, one after another in this process."""
-    read = sweeps.read(spec)
-    given = experiments.measuring.ready(read.cells[0])
-    return pd.DataFrame([row for one in read.cells for row in experiments.measuring.measure(one, None, given)])
 
 
 class Here:
@@ -206,35 +202,55 @@ def test_networks_that_were_not_trained_yet_are_named_before_any_cell(tmp_path: 
         sweeps.sweep(spec, folder=tmp_path / "cells")
 
 
-def test_workers_begin_with_their_imports_done_one_thread_and_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also the second time, from a server that has long been running."""
-    asked = ["TOY", "TOY_GONE", "OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_"]
-    monkeypatch.setenv("TOY_GONE", "1")
-    for value in ("first", "second"):
-        monkeypatch.setenv("TOY", value)
-        place = places.Processes(1)
-        try:
-            seen = place.submit(eval, f"[__import__('os').environ.get(name) for name in {asked}]").result(timeout=120)
-            there = place.submit(eval, f"[name in __import__('sys').modules for name in {forks.IMPORTED}]").result(timeout=120)
-            threads = place.submit(eval, "__import__('torch').get_num_threads()").result(timeout=120)
-        finally:
-            place.close()
-        assert seen == [value, "1" if value == "first" else None, "1", os.environ.get("MALLOC_TRIM_THRESHOLD_")]
-        assert all(there) and threads == 1
-        monkeypatch.delenv("TOY_GONE", raising=False)
+FORKED = "forkserver" in multiprocessing.get_all_start_methods() and Path("/proc/self/environ").exists()
 
 
-def test_the_command_starts_its_workers_imports_before_its_own() -> None:
+@pytest.mark.skipif(not FORKED, reason="no server to fork from, or no way to ask what it started with")
+def test_workers_begin_with_their_imports_done_one_thread_memory_kept_and_the_environment_of_now() -> None:
+    """Also the second time, from a server that has long been running. In a process of its own, whose server is not there yet."""
+    script = """
+import json, os
+from filterlens.runs.sweeps.places import Processes
+def ask(question):
+    place = Processes(1)
+    try:
+        return place.submit(eval, question).result(timeout=120)
+    finally:
+        place.close()
+if __name__ == "__main__":
+    got = [ask("open('/proc/self/environ').read()"), ask("sorted(__import__('sys').modules)"), ask("__import__('torch').get_num_threads()")]
+    os.environ["TOY"] = "new"
+    del os.environ["TOY_GONE"]
+    got += [ask("dict(__import__('os').environ)"), os.environ.get("OMP_NUM_THREADS")]
+    print(json.dumps(got))
+"""
+    ours = {"OMP_NUM_THREADS": "2", "TOY": "old", "TOY_GONE": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    environment = {name: value for name, value in os.environ.items() if name not in forks.MEMORY} | ours
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    started, modules, threads, now, after = json.loads(done.stdout)
+    told = dict(line.split("=", 1) for line in started.split("\0") if "=" in line)
+    assert told["OMP_NUM_THREADS"] == "1" and told["MALLOC_MMAP_THRESHOLD_"] == forks.MEMORY["MALLOC_MMAP_THRESHOLD_"]
+    assert told["MALLOC_TRIM_THRESHOLD_"] == "65536"  # the user's own
+    assert {"filterlens.experiments", "torch._dynamo"} <= set(modules) and threads == 1
+    assert now["TOY"] == "new" and "TOY_GONE" not in now and now["OMP_NUM_THREADS"] == "1" and after == "2"
+
+
+def test_the_command_starts_its_workers_imports_before_its_own_and_only_if_there_is_such_a_spec(tmp_path: Path) -> None:
     """Nothing heavy may be imported on the way to ``forks.begin``, or the two would follow one another again."""
     script = """
 import sys, multiprocessing.forkserver as server
 from filterlens import __main__
-def begin(): print([name for name in ("torch", "numpy", "pandas") if name in sys.modules]); sys.exit()
+def begin():
+    print([name for name in ("torch", "numpy", "pandas") if name in sys.modules])
+    sys.exit()
 server.ensure_running = begin
-__main__.app(["sweep", "no-such-spec"])
+__main__.app(["sweep", *sys.argv[1:]])
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == "[]", done.stderr[-2000:]
+    spec = str(toy_sweeps.removal(tmp_path))
+    for arguments, said in (([spec], "[]"), ([spec, "no-such-spec"], ""), ([spec, "--scheduler", "tcp://127.0.0.1:1"], ""), ([spec, spec, "--out", "x.csv"], "")):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120)
+        assert done.stdout.strip() == said, done.stderr[-2000:]
 
 
 def test_a_killed_worker_and_a_killed_client_of_a_pool_cost_nothing_but_time(tmp_path: Path) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import yaml
+
+from filterlens import experiments
+from filterlens.runs import sweeps
 
 
 def digits(folder: Path, n: int = 45) -> str:
@@ -38,6 +42,13 @@ def training(folder: Path, cells: int, epochs: int = 4, n: int = 300) -> Path:
         "grid": {"starts": [["random", "random", 1.0]], "seeds": list(range(cells))},
     }
     return written(folder / "toy.yaml", said)
+
+
+def bare(spec: Path | str) -> pd.DataFrame:
+    """The rows of a spec's cells, one after another in this process, what they stand on loaded once."""
+    read = sweeps.read(spec)
+    given = experiments.measuring.ready(read.cells[0])
+    return pd.DataFrame([row for one in read.cells for row in experiments.measuring.measure(one, None, given)])
 
 
 def written(path: Path, said: dict) -> Path:

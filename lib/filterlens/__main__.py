@@ -144,15 +144,15 @@ def sweep(
 
     All specs are checked before the first cell is measured. Where cells fail the others are still measured, and so are the next specs.
     """
-    from filterlens.runs import forks
+    from filterlens.runs import forks, sweeps
 
+    if out is not None and len(specs or ()) != 1:
+        raise typer.BadParameter("out: expected it left out for more than one spec")
+    for spec in specs or ():
+        sweeps.find(spec)
     if scheduler is None:
         forks.begin()  # its imports take as long as ours: at the same time
-    from filterlens.runs import sweeps
-
     read = [sweeps.read(spec) for spec in specs] if specs else sweeps.every()
-    if out is not None and len(read) > 1:
-        raise typer.BadParameter("out: expected it left out for more than one spec")
     failed = []
     for spec in read:
         options = {"device": device, "folder": folder and folder / spec.name, "retries": retries, "force": force, "out": out or True}

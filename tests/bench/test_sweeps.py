@@ -21,25 +21,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import toy_sweeps  # noqa: E402
 from sweep_processes import Cluster, at_work, client, finished, kill, until  # noqa: E402
+from toy_sweeps import bare  # noqa: E402
 
-from filterlens import experiments  # noqa: E402
 from filterlens.runs import forks, sweeps  # noqa: E402
 
 KILLS = 10
 
 
-def bare(spec: Path | str) -> pd.DataFrame:
-    """The rows of a spec's cells, one after another in this process, what they stand on loaded once."""
-    read = sweeps.read(spec)
-    given = experiments.measuring.ready(read.cells[0])
-    return pd.DataFrame([row for one in read.cells for row in experiments.measuring.measure(one, None, given)])
-
-
 BARE = """
 import sys
-sys.path[:0] = sys.argv[1:3]
-from test_sweeps import bare
-bare(sys.argv[3]).to_csv(sys.argv[4], index=False)
+sys.path.insert(0, sys.argv[1])
+from toy_sweeps import bare
+bare(sys.argv[2]).to_csv(sys.argv[3], index=False)
 """
 
 
@@ -52,11 +45,11 @@ def seconds_of(*command: str) -> float:
 
 
 def test_overhead_and_a_second_process(tmp_path: Path, tables: list[str], benchmark) -> None:
-    """Six cells of about five seconds, measured by three commands in turns, there and back, since a machine's pace drifts by the minute."""
-    spec, here, rounds, made = toy_sweeps.training(tmp_path, cells=6, epochs=6, n=1500), Path(__file__).parent, [], {}
-    for turn in range(8):
+    """Ten cells of about five seconds, measured by three commands in turns, there and back, since a machine's pace drifts by the minute."""
+    spec, tests, rounds, made = toy_sweeps.training(tmp_path, cells=10, epochs=6, n=1500), Path(__file__).parents[1], [], {}
+    for turn in range(5):
         out = {name: tmp_path / f"{turn}-{name}.csv" for name in ("loop", "1", "2")}
-        commands = {"loop": ["-c", BARE, str(here), str(here.parent), str(spec), str(out["loop"])]}
+        commands = {"loop": ["-c", BARE, str(tests), str(spec), str(out["loop"])]}
         for n in ("1", "2"):
             commands[n] = ["-m", "filterlens", "sweep", str(spec), "--workers", n, "--folder", f"{out[n]}-cells", "--out", str(out[n])]
         order = list(commands) if turn % 2 == 0 else list(reversed(commands))
@@ -67,7 +60,7 @@ def test_overhead_and_a_second_process(tmp_path: Path, tables: list[str], benchm
     ratios = sorted(one["1"] / one["loop"] - 1 for one in rounds)
     overhead, gain = statistics.median(ratios), statistics.median(one["1"] / one["2"] for one in rounds)
     seconds = ", ".join(f"{statistics.median(one[name] for one in rounds):.1f} s" for name in ("loop", "1", "2"))
-    tables.append(f"Sweep of 6 cells, medians of {len(rounds)} rounds: a loop, one process and two take {seconds}")
+    tables.append(f"Sweep of 10 cells, medians of {len(rounds)} rounds: a loop, one process and two take {seconds}")
     tables.append(f"  overhead {overhead:.1%}, from {ratios[0]:.1%} to {ratios[-1]:.1%} (asked: under 5 %); two processes {gain:.2f}x one (asked: 1.7x)")
     benchmark.pedantic(lambda: None)
     assert overhead < 0.05 and gain >= 1.7

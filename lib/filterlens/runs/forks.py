@@ -14,21 +14,23 @@ from multiprocessing import connection
 from multiprocessing.context import BaseContext
 
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")} | {"TQDM_DISABLE": "1"}
-# glibc would give the memory of every activation back to the system and fetch it again: a tenth to a fifth of a training's time
+# glibc's own thresholds adapt, so that some processes fetch the memory of activations from the system for each batch: a tenth of their time
 MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**29)}
-IMPORTED = ["filterlens.experiments", "torch._dynamo"]  # the second by every optimizer of torch, at its first step: more than a second
 
 
 def begin() -> BaseContext:
-    """Start the server, unless it runs, and do not wait for it; it ends with this process. On systems without one every worker imports
-    for itself."""
+    """Start the server, unless it runs, and do not wait for it. It ends with this process, but not before its imports are done.
+
+    A server that the program has started before stays as it is, without our imports, threads and memory. On systems that know none every
+    worker imports for itself.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    with surroundings(ONE_THREAD | MEMORY):  # libraries count their threads when they are imported, memory is set up at the very start
+    context.set_forkserver_preload(["filterlens.runs.preloaded"])
+    with starting():
         forkserver.ensure_running()
     return context
 
@@ -48,8 +50,10 @@ def settle(environment: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def surroundings(values: dict[str, str]) -> Iterator[None]:
-    """Variables that a new process finds in its environment; ours is as before afterwards."""
+def starting() -> Iterator[None]:
+    """The environment in which a process has to start: libraries count their threads when they are imported, memory is set up even before.
+    The user's own settings of memory hold; ours is as before afterwards."""
+    values = ONE_THREAD | {name: os.environ.get(name, value) for name, value in MEMORY.items()}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -3,6 +3,8 @@
 ``spec`` reads and checks the YAML file, ``cells`` measures one cell and keeps it, ``places`` are the executors, ``ledger`` turns finished
 cells into rows of the ledger. There is no engine here: ``concurrent.futures`` hands out the cells, ``experiments`` measures them, and an
 experiment that ``experiments.make`` runs alone is one cell. A cell's file holds finished rows, with their hash, or is not there.
+
+Torch is imported only where it is needed: by then the processes of ``runs.forks`` import it, too.
 """
 
 from __future__ import annotations
@@ -15,15 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filterlens import checks
 from filterlens.runs.sweeps import cells as _cells
 from filterlens.runs.sweeps import ledger
 from filterlens.runs.sweeps.cells import Cell
 from filterlens.runs.sweeps.places import Cluster, PlaceError, Processes, say
-from filterlens.runs.sweeps.spec import Spec, SpecError, every, names, read
+from filterlens.runs.sweeps.spec import Spec, SpecError, every, find, names, read
 from filterlens.sources import cache
 
-__all__ = ["PlaceError", "Spec", "SpecError", "SweepError", "every", "names", "read", "sweep"]
+__all__ = ["PlaceError", "Spec", "SpecError", "SweepError", "every", "find", "names", "read", "sweep"]
 
 PATIENCE = 1.0  # seconds between two looks whether the place is still there
 
@@ -62,6 +63,8 @@ def sweep(
     failed. Raises SpecError before anything is measured, TypeError or ValueError naming another argument, CheckpointError for missing weights,
     PlaceError for a cluster that is not or no longer there, SweepError when all cells that can be measured are and others failed.
     """
+    from filterlens import checks
+
     spec = spec if isinstance(spec, Spec) else read(spec)
     target = _target(spec, out)
     if device is not None:
@@ -216,6 +219,7 @@ def _device(device: Any) -> str:
     import torch
     from torch import nn
 
+    from filterlens import checks
     from filterlens.training import arguments
 
     if not isinstance(device, str):

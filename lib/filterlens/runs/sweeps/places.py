@@ -33,7 +33,7 @@ class Processes:
 
     def submit(self, work: Callable, *arguments: Any) -> Future:
         pool = self.idle.pop() if self.idle else self._new()
-        with forks.surroundings(forks.ONE_THREAD | forks.MEMORY):  # of a process that is not forked
+        with forks.starting():  # of a process that is not forked
             future = pool.submit(work, *arguments)
         self.busy[future] = pool
         return future
