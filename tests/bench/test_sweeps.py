@@ -47,7 +47,7 @@ def seconds_of(*command: str) -> float:
 def test_overhead_and_a_second_process(tmp_path: Path, tables: list[str], benchmark) -> None:
     """Ten cells of about five seconds, measured by three commands in turns, there and back, since a machine's pace drifts by the minute."""
     spec, tests, rounds, made = toy_sweeps.training(tmp_path, cells=10, epochs=6, n=1500), Path(__file__).parents[1], [], {}
-    for turn in range(5):
+    for turn in range(4):
         out = {name: tmp_path / f"{turn}-{name}.csv" for name in ("loop", "1", "2")}
         commands = {"loop": ["-c", BARE, str(tests), str(spec), str(out["loop"])]}
         for n in ("1", "2"):
