@@ -77,7 +77,7 @@ def test_two_cold_runs_agree_to_the_last_digit(tmp_path: Path, tables: list[str]
 @pytest.mark.parametrize("where", ["processes", "cluster"])
 def test_ten_kills_of_a_worker_and_ten_of_the_client(where: str, tmp_path: Path, tables: list[str], benchmark) -> None:
     """At random moments, over as many cells as it takes; in the end the bare loop's table."""
-    draw, cells = random.Random(0), 60
+    draw, cells = random.Random(0), 140
     spec, folder = toy_sweeps.training(tmp_path, cells=cells, epochs=2), tmp_path / "cells"
     cluster = Cluster(tmp_path / "dask", 3) if where == "cluster" else None
     options = ["--retries", str(KILLS), *(["--scheduler", cluster.address] if cluster else ["--workers", "2"])]
